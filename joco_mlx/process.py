@@ -1,0 +1,98 @@
+"""The only place that starts another program.
+
+Decides how a program is found, how its environment is made, and how its failure is told. Leaves what to run to its
+callers.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from joco_mlx.errors import MachineError
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A program that has ended: its exit code (negative for a signal) and what it wrote."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def complaint(self) -> str:
+        """The last line of standard error that says something."""
+        lines = self.stderr.decode("utf-8", "replace").strip().splitlines()
+        return lines[-1].strip() if lines else f"exit code {self.code}"
+
+
+def find(program: str, hint: str = "") -> str:
+    """Return the path of `program`, or raise MachineError with `hint` when it is not on PATH."""
+    path = shutil.which(program)
+    if path is None:
+        raise MachineError(f"The program {program!r} is not on PATH.", hint or f"Install {program} and try again.")
+    return path
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    timeout_seconds: float | None = None,
+) -> Finished:
+    """Run `command` to its end and return what it wrote; never raises for its exit code.
+
+    Args:
+        command: Program and arguments; no shell ever reads them.
+        cwd: Folder to run in.
+        env: Variables laid over this process's own.
+        stdin: What the program reads.
+        timeout_seconds: Kill it after this long and raise MachineError.
+    """
+    words = [find(str(command[0])), *map(str, command[1:])]
+    try:
+        done = subprocess.run(
+            words,
+            cwd=cwd,
+            env=_environment(env),
+            input=stdin,
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise MachineError(f"{command[0]} did not end within {timeout_seconds:g} seconds.") from None
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def stream(
+    command: Sequence[str | Path], *, stdin: IO[bytes], stderr: IO[bytes], env: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run `command` with its standard output as a pipe to read from; it is killed when the block is left early.
+
+    `stdin` and `stderr` are files, so that a program which writes much to standard error can never block.
+    """
+    words = [find(str(command[0])), *map(str, command[1:])]
+    child = subprocess.Popen(
+        words, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=_environment(env), bufsize=1 << 20
+    )
+    try:
+        yield child
+    finally:
+        if child.stdout is not None:
+            child.stdout.close()
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+
+
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str] | None:
+    return None if extra is None else {**os.environ, **extra}
