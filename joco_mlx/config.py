@@ -1,0 +1,229 @@
+"""Every default, once: one frozen dataclass per stage, and the rule which source of a value wins.
+
+A value comes from the first of: a flag, `JOCO_MLX_NAME` in the environment, the file given by `--config` or
+`.joco-mlx.toml` in the repository, the user's `config.toml`, the registry's better value for one model, the default
+below. Field metadata holds the one help text that the command line, the docs and the error messages show.
+"""
+
+import dataclasses
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from joco_mlx.errors import InputError, UsageError
+
+ENVIRONMENT_PREFIX = "JOCO_MLX_"
+REPOSITORY_FILE = ".joco-mlx.toml"
+DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct"
+RUNS_FOLDER = Path("runs")
+ANSWER_TOKENS = 128
+SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+Quantization = Literal["q4_k_m", "q8_0", "f16"]
+Profile = Literal["single-repository", "many-repositories"]
+Config = TypeVar("Config")
+
+
+def _option(default: Any, help_text: str) -> Any:
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """What `dataset extract` reads from a repository."""
+
+    max_commits: int | None = _option(None, "Read at most this many commits, newest first.")
+    revision: str = _option("HEAD", "Revision or range to read, as git understands it (v1.0..main).")
+    author: str | None = _option(None, "Keep commits whose author name or e-mail matches this regular expression.")
+    name: str | None = _option(None, "Name of the repository in the records; its folder's name when not given.")
+    filtered: bool = _option(True, "Apply the quality filters; without them every readable commit is kept.")
+
+
+@dataclass(frozen=True)
+class CurateConfig:
+    """How `dataset curate` turns extracted commits into splits."""
+
+    profile: Profile = _option("single-repository", "How to split: by time inside one repository.")
+    validation_share: float = _option(0.1, "Share of the records that goes to validation.")
+    test_share: float = _option(0.0, "Share of the records that goes to test.")
+    minimum_score: int = _option(70, "Drop records that score less (0 to 100).")
+    minimum_diff_chars: int = _option(50, "Drop records whose diff is shorter.")
+    maximum_diff_chars: int = _option(8_000, "Drop records whose diff is longer.")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How `train` makes an adapter. The defaults are the original guide's."""
+
+    model: str = _option(DEFAULT_MODEL, "Registry name, Hub name or folder of the base model.")
+    data: Path | None = _option(None, "Dataset folder; ./dataset when it is there, else the one that ships.")
+    out: Path | None = _option(None, "Run folder to make; runs/TIME-NAME when not given.")
+    steps: int = _option(100, "Optimizer steps.")
+    epochs: float | None = _option(None, "Passes over the data, in place of --steps.")
+    batch_size: int = _option(1, "Records in one forward pass.")
+    grad_accumulation: int = _option(4, "Forward passes per optimizer step, weighted by tokens.")
+    max_seq_length: int = _option(2_048, "Tokens of prompt and answer; the diff is cut to fit, never the answer.")
+    learning_rate: float = _option(2e-4, "Peak learning rate.")
+    warmup_steps: int = _option(5, "Steps of linear warm-up before the linear decay.")
+    rank: int = _option(16, "LoRA rank.")
+    alpha: float = _option(16.0, "LoRA alpha; the adapter is scaled by alpha / rank.")
+    dropout: float = _option(0.0, "LoRA dropout.")
+    target_modules: tuple[str, ...] = _option(SEVEN_PROJECTIONS, "Linear layers that get an adapter.")
+    layers: int = _option(-1, "Adapt only this many layers, counted from the top; -1 adapts all.")
+    save_every: int = _option(25, "Steps between checkpoints.")
+    log_every: int = _option(1, "Steps between lines of metrics.jsonl.")
+    eval_every: int = _option(25, "Steps between validations.")
+    seed: int = _option(0, "Seed of the weights, the order and the dropout.")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no training can use."""
+        for name in ("steps", "batch_size", "grad_accumulation", "rank", "save_every", "log_every", "eval_every"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _require(self.epochs is None or self.epochs > 0, "epochs", self.epochs, "more than 0")
+        _require(self.max_seq_length >= 2 * ANSWER_TOKENS, "max_seq_length", self.max_seq_length, "at least 256")
+        _require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "between 0 and 1")
+        _require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "0 or more")
+        _require(self.alpha > 0, "alpha", self.alpha, "more than 0")
+        _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
+        _require(self.layers == -1 or self.layers >= 1, "layers", self.layers, "-1 (all) or at least 1")
+        _require(bool(self.target_modules), "target_modules", "", "one or more names")
+
+    @property
+    def scale(self) -> float:
+        """What the low-rank product is multiplied by: alpha / rank (Hu et al. 2021, section 4.1)."""
+        return self.alpha / self.rank
+
+
+@dataclass(frozen=True)
+class FuseConfig:
+    """What `fuse` writes from a run."""
+
+    out: Path | None = _option(None, "Folder to write; RUN/fused for weights, the current folder for a GGUF.")
+    quantization: Quantization = _option("q4_k_m", "Type mix of the GGUF.")
+    force: bool = _option(False, "Replace an output that exists.")
+
+
+@dataclass(frozen=True)
+class SuggestConfig:
+    """How `suggest` writes a message."""
+
+    model: str | None = _option(None, "Run, model folder or registry name; the latest finished run when not given.")
+    temperature: float = _option(0.0, "Sampling temperature; 0 always gives the likeliest message.")
+    max_tokens: int = _option(ANSWER_TOKENS, "Longest answer in tokens.")
+
+
+def _require(holds: bool, name: str, value: object, wanted: str) -> None:
+    if not holds:
+        raise UsageError(f"{flag(name)} is {value}, but must be {wanted}.", f"Give {flag(name)} a value: {wanted}.")
+
+
+def flag(name: str) -> str:
+    """Return the command-line spelling of a field: `batch_size` -> `--batch-size`."""
+    return "--" + name.replace("_", "-")
+
+
+def help_of(config: type[Any], name: str) -> str:
+    """Return the help text of a field."""
+    return str(_field(config, name).metadata["help"])
+
+
+def default_of(config: type[Any], name: str) -> Any:
+    """Return the built-in default of a field."""
+    return _field(config, name).default
+
+
+def _field(config: type[Any], name: str) -> "dataclasses.Field[Any]":
+    return next(item for item in dataclasses.fields(config) if item.name == name)
+
+
+def resolve(
+    config: type[Config],
+    flags: Mapping[str, Any],
+    *,
+    files: Mapping[str, Mapping[str, Any]] | None = None,
+    environment: Mapping[str, str] | None = None,
+    better_defaults: Mapping[str, Any] | None = None,
+) -> Config:
+    """Build `config` from its sources; the first that names a field wins.
+
+    Args:
+        config: A dataclass of this module.
+        flags: Command-line values; None means "not given".
+        files: Source name -> table, strongest first (see `read_file`).
+        environment: Variables; `os.environ` when None.
+        better_defaults: The registry's values for one model; they yield to everything but the built-in default.
+
+    Raises:
+        UsageError: A value has the wrong type or is out of range.
+        InputError: A file names a field that does not exist.
+    """
+    environment = os.environ if environment is None else environment
+    hints = typing.get_type_hints(config)
+    values: dict[str, Any] = dict(better_defaults or {})
+    for source, table in reversed(list((files or {}).items())):
+        for name, value in table.items():
+            if name not in hints:
+                known = ", ".join(sorted(hints))
+                raise InputError(f"{source} sets {name!r}, which is no setting.", f"Use one of: {known}.")
+            values[name] = _convert(hints[name], value, f"{name} in {source}")
+    for name, hint in hints.items():
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        if variable in environment:
+            values[name] = _convert(hint, environment[variable], variable)
+        if flags.get(name) is not None:
+            values[name] = _convert(hint, flags[name], flag(name))
+    return config(**values)
+
+
+def read_file(path: Path, table: str) -> dict[str, Any]:
+    """Return one table (`train`, `suggest`, ...) of a TOML file; empty when the file does not have it.
+
+    Raises:
+        InputError: The file cannot be read or is not TOML.
+    """
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise InputError(f"{path} cannot be read as TOML: {problem}.", f"Repair or remove {path}.") from problem
+    found = document.get(table, {})
+    if not isinstance(found, dict):
+        raise InputError(f"{table!r} in {path} is no table.", f"Write it as [{table}] with one setting a line.")
+    return found
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    """Turn a flag's, a variable's or a file's value into the field's type."""
+    origin = get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        inner = next(part for part in get_args(hint) if part is not type(None))
+        return None if value is None else _convert(inner, value, name)
+    if origin is Literal:
+        if value not in get_args(hint):
+            choices = ", ".join(map(str, get_args(hint)))
+            raise UsageError(f"{name} is {value!r}, which is not known.", f"Use one of: {choices}.")
+        return value
+    if origin is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(part.strip() for part in parts if part.strip())
+    try:
+        return _scalar(hint, value)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{name} is {value!r}, which is no {hint.__name__}.", f"Give {name} a {hint.__name__}."
+        ) from None
+
+
+def _scalar(kind: Any, value: Any) -> Any:
+    if kind is bool:
+        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        if isinstance(value, bool):
+            return value
+        return words[value.lower()] if str(value).lower() in words else int("not a truth value")
+    if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        raise ValueError(value)
+    return kind(value)
