@@ -1,0 +1,90 @@
+"""Which source of a value wins, and what a wrong value says."""
+
+from pathlib import Path
+
+import pytest
+
+from joco_mlx import config
+from joco_mlx.config import CurateConfig, ExtractConfig, FuseConfig, TrainConfig
+from joco_mlx.errors import InputError, UsageError
+
+
+def test_the_defaults_are_the_guides() -> None:
+    made = TrainConfig()
+    assert (made.rank, made.alpha, made.scale, made.dropout) == (16, 16.0, 1.0, 0.0)
+    assert (made.max_seq_length, made.batch_size, made.grad_accumulation) == (2_048, 1, 4)
+    assert (made.warmup_steps, made.steps, made.learning_rate) == (5, 100, 2e-4)
+    assert len(made.target_modules) == 7
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "file", "registry", "expected"),
+    [
+        ({"rank": 1}, {"JOCO_MLX_RANK": "2"}, {"rank": 3}, {"rank": 4}, 1),
+        ({"rank": None}, {"JOCO_MLX_RANK": "2"}, {"rank": 3}, {"rank": 4}, 2),
+        ({}, {}, {"rank": 3}, {"rank": 4}, 3),
+        ({}, {}, {}, {"rank": 4}, 4),
+        ({}, {}, {}, {}, 16),
+    ],
+    ids=["flag", "environment", "file", "registry", "default"],
+)
+def test_the_strongest_source_wins(flags, environment, file, registry, expected) -> None:  # type: ignore[no-untyped-def]
+    made = config.resolve(TrainConfig, flags, environment=environment, files={"f.toml": file}, better_defaults=registry)
+    assert made.rank == expected
+
+
+def test_the_stronger_of_two_files_wins() -> None:
+    files = {"repository": {"rank": 3}, "user": {"rank": 4, "alpha": 8}}
+    made = config.resolve(TrainConfig, {}, environment={}, files=files)
+    assert (made.rank, made.alpha) == (3, 8.0)
+
+
+def test_an_unknown_setting_names_the_file_and_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"f\.toml sets 'rnak'") as caught:
+        config.resolve(TrainConfig, {}, environment={}, files={"f.toml": {"rnak": 3}})
+    assert "rank" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rank", 0),
+        ("rank", "many"),
+        ("rank", 1.5),
+        ("steps", True),
+        ("learning_rate", 2),
+        ("dropout", 1),
+        ("layers", 0),
+    ],
+)
+def test_a_wrong_value_is_named(name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"{config.flag(name)} is "):
+        config.resolve(TrainConfig, {name: value}, environment={})
+
+
+def test_text_becomes_the_fields_type() -> None:
+    environment = {"JOCO_MLX_FILTERED": "no", "JOCO_MLX_MAX_COMMITS": "7"}
+    assert config.resolve(ExtractConfig, {}, environment=environment) == ExtractConfig(filtered=False, max_commits=7)
+    made = config.resolve(TrainConfig, {}, environment={"JOCO_MLX_TARGET_MODULES": "q_proj, v_proj"})
+    assert made.target_modules == ("q_proj", "v_proj")
+    assert config.resolve(FuseConfig, {"out": "x"}, environment={}).out == Path("x")
+
+
+def test_a_choice_lists_what_is_known() -> None:
+    with pytest.raises(UsageError, match="q3_k") as caught:
+        config.resolve(FuseConfig, {"quantization": "q3_k"}, environment={})
+    assert "q4_k_m" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["rank = ", "train = 3"])
+def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "joco.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"joco\.toml"):
+        config.read_file(path, "train")
+
+
+def test_every_setting_has_a_help_text() -> None:
+    for made in (ExtractConfig, CurateConfig, TrainConfig, FuseConfig):
+        for name in made.__dataclass_fields__:
+            assert config.help_of(made, name).endswith(".")
