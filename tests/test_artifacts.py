@@ -1,0 +1,96 @@
+"""The rules of artefacts: whole or not there, sealed, checked on opening."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from joco_mlx import artifacts
+from joco_mlx.errors import ConflictError, InputError, MachineError
+
+
+def sealed(folder: Path) -> artifacts.Artifact:
+    folder.mkdir()
+    (folder / "train.jsonl").write_text("{}\n")
+    return artifacts.seal(folder, "dataset", config={}, parents={}, files=[folder / "train.jsonl"])
+
+
+def test_a_sealed_folder_opens_and_names_its_files(tmp_path: Path) -> None:
+    made = sealed(tmp_path / "data")
+    opened = artifacts.open_artifact(tmp_path / "data", "dataset", checked=True)
+    assert opened.digest == made.digest
+    assert list(opened.manifest.files) == ["train.jsonl"]
+
+
+def test_a_folder_without_a_manifest_is_unfinished(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no manifest\.json"):
+        artifacts.open_artifact(tmp_path, "dataset")
+
+
+def test_another_kind_is_named(tmp_path: Path) -> None:
+    sealed(tmp_path / "data")
+    with pytest.raises(InputError, match="is a dataset, not a run"):
+        artifacts.open_artifact(tmp_path / "data", "run")
+
+
+def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
+    sealed(tmp_path / "data")
+    (tmp_path / "data" / "train.jsonl").write_text("{} \n")
+    with pytest.raises(InputError, match="was changed"):
+        artifacts.open_artifact(tmp_path / "data", "dataset", checked=True)
+
+
+def test_a_missing_file_is_noticed_without_hashing(tmp_path: Path) -> None:
+    sealed(tmp_path / "data")
+    (tmp_path / "data" / "train.jsonl").unlink()
+    with pytest.raises(InputError, match="is missing"):
+        artifacts.open_artifact(tmp_path / "data", "dataset")
+
+
+@pytest.mark.parametrize("content", ["not json", "{}", '{"schema_version": "x"}'])
+def test_a_damaged_manifest_is_an_input_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(InputError, match="is damaged"):
+        artifacts.open_artifact(tmp_path, "dataset")
+
+
+def test_an_older_schema_is_refused(tmp_path: Path) -> None:
+    sealed(tmp_path / "data")
+    path = tmp_path / "data" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 0}))
+    with pytest.raises(InputError, match="schema version 0"):
+        artifacts.open_artifact(tmp_path / "data", "dataset")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), artifacts.whole_file(target) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert target.read_text() == "old"
+
+
+def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), artifacts.whole_folder(tmp_path / "out") as folder:
+        (folder / "half").write_text("x")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_replaced_only_when_told(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("x")
+    with pytest.raises(ConflictError), artifacts.whole_folder(tmp_path / "out"):
+        pytest.fail("must not be entered")
+    with artifacts.whole_folder(tmp_path / "out", force=True) as folder:
+        (folder / "new").write_text("y")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError, match="could not be written"), artifacts.whole_file(tmp_path / "file" / "below"):
+        pytest.fail("must not be entered")
