@@ -1,0 +1,94 @@
+"""What tests share: real git repositories with fixed dates, and judges that must be there in CI."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+JUDGES = Path(__file__).parent / "judges" / "node_modules"
+FIRST_SECOND = 1_700_000_000
+
+
+def missing(what: str, repair: str) -> NoReturn:
+    """Skip because a judge is missing; fail instead where judges are required (CI and `scripts/check`)."""
+    text = f"{what} is missing; {repair}"
+    if os.environ.get("JOCO_REQUIRE_JUDGES") == "1" or os.environ.get("CI") == "true":
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
+
+
+@pytest.fixture(scope="session")
+def commitlint_modules() -> Path:
+    """The node_modules folder that holds the real commitlint."""
+    if not (JUDGES / "@commitlint" / "lint").is_dir():
+        missing("commitlint", "run scripts/check, or npm install in tests/judges")
+    return JUDGES
+
+
+@pytest.fixture(scope="session")
+def llama_library() -> Path:
+    """The folder of the real llama.cpp's shared libraries."""
+    given = os.environ.get("LLAMA_LIB_DIR")
+    folder = Path(given) if given else JUDGES / "@node-llama-cpp" / "linux-x64" / "bins" / "linux-x64"
+    if not list(folder.glob("libllama*")):
+        missing("llama.cpp", "run scripts/check, or npm install in tests/judges, or set LLAMA_LIB_DIR")
+    return folder
+
+
+@dataclass
+class Repository:
+    """A real git repository whose clock advances by a minute a commit."""
+
+    folder: Path
+    clock: int = FIRST_SECOND
+
+    def git(self, *words: str | bytes, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> str:
+        """Run git in the repository and return what it printed."""
+        date = f"{self.clock} +0000"
+        variables = {
+            **os.environ,
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "Ada",
+            "GIT_AUTHOR_EMAIL": "ada@example.com",
+            "GIT_COMMITTER_NAME": "Ada",
+            "GIT_COMMITTER_EMAIL": "ada@example.com",
+            "GIT_AUTHOR_DATE": date,
+            "GIT_COMMITTER_DATE": date,
+            **(env or {}),
+        }
+        command: list[str | bytes] = ["git", *words]
+        done = subprocess.run(command, cwd=self.folder, env=variables, input=stdin, capture_output=True, check=True)
+        return done.stdout.decode("utf-8", "replace").strip()
+
+    def write(self, path: str | bytes, content: str | bytes) -> Path:
+        """Write a file below the repository."""
+        target = Path(os.fsdecode(os.path.join(os.fsencode(self.folder), os.fsencode(path))))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return target
+
+    def commit(self, message: str, files: Mapping[str, str | bytes] | None = None, **env: str) -> str:
+        """Write `files`, stage everything, commit, and return the hash."""
+        for path, content in (files or {}).items():
+            self.write(path, content)
+        self.clock += 60
+        self.git("add", "--all")
+        self.git(
+            "commit", "--quiet", "--allow-empty", "--cleanup=verbatim", "--file=-", stdin=message.encode(), env=env
+        )
+        return self.git("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """An empty repository on branch `main`."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    made = Repository(folder)
+    made.git("init", "--quiet", "--initial-branch=main")
+    return made
