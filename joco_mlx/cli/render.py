@@ -1,0 +1,154 @@
+"""Everything a person sees: tables, progress, notes and errors.
+
+Results go to standard output, everything else to standard error. On a terminal progress is a bar with an ETA; elsewhere
+it is a plain line now and then, without control codes. Colour follows NO_COLOR and the terminal (rich decides).
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from joco_mlx.errors import JocoError
+from joco_mlx.progress import Progress, Task
+
+PLAIN_LINE_EVERY_SECONDS = 10.0
+_PIPE_WIDTH = 10_000
+
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+
+def say(text: str = "") -> None:
+    """Print a line of the result."""
+    _out.print(Text(text), soft_wrap=True)
+
+
+def say_json(value: Any) -> None:
+    """Print a result for a program: one JSON document, never coloured or wrapped."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def heading(text: str) -> None:
+    """Print the title of a part of the result."""
+    _out.print(Text(f"\n{text}", style="bold"), soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+    """Print a table; the columns named in `right` are aligned to the right. In a pipe a row is always one line."""
+    made = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=_piped())
+    for row in rows:
+        made.add_row(*(escape(str(cell)) for cell in row))
+    _out.print(made, width=_PIPE_WIDTH if _piped() else None, crop=False)
+
+
+def _piped() -> bool:
+    return not _out.is_terminal
+
+
+def warn(text: str) -> None:
+    """Print a line that is worth reading but no result."""
+    _err.print(Text(text), soft_wrap=True)
+
+
+def error(problem: JocoError) -> None:
+    """Print what is wrong and what to do next."""
+    _err.print(Text.assemble(("Error: ", "bold red"), problem.message), soft_wrap=True)
+    if problem.hint:
+        _err.print(Text(f"  {problem.hint}"), soft_wrap=True)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Show the progress of a stage for the length of a `with` block."""
+    if not _err.is_terminal:
+        yield _Plain()
+        return
+    figures = TextColumn("{task.fields[figures]}", style="dim")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"))
+    with Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), figures, console=_err) as bars:
+        yield _Terminal(bars)
+
+
+class _BarTask:
+    def __init__(self, bars: Bars, number: TaskID) -> None:
+        self.bars, self.number = bars, number
+
+    def advance(self, amount: float = 1, **figures: float | str) -> None:
+        self.bars.advance(self.number, amount)
+        if figures:
+            self.bars.update(self.number, figures=_figures(figures))
+
+
+class _Terminal:
+    def __init__(self, bars: Bars) -> None:
+        self.bars = bars
+
+    def start(self, title: str, total: float | None = None, unit: str = "") -> Task:
+        return _BarTask(self.bars, self.bars.add_task(escape(title), total=total, unit=unit, figures=""))
+
+    def done(self, task: Task) -> None:
+        if isinstance(task, _BarTask):
+            self.bars.stop_task(task.number)
+
+    def note(self, text: str) -> None:
+        self.bars.console.print(Text(text), soft_wrap=True)
+
+
+class _PlainTask:
+    def __init__(self, title: str, total: float | None, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.done = 0.0
+        self.began = self.spoke = time.monotonic()
+        self.figures: dict[str, float | str] = {}
+
+    def advance(self, amount: float = 1, **figures: float | str) -> None:
+        self.done += amount
+        self.figures.update(figures)
+        if time.monotonic() - self.spoke >= PLAIN_LINE_EVERY_SECONDS:
+            self.speak()
+
+    def speak(self) -> None:
+        self.spoke = time.monotonic()
+        warn(f"{self.title}: {self._count()}{self._eta()} {_figures(self.figures)}".rstrip())
+
+    def _count(self) -> str:
+        of = "" if self.total is None else f"/{self.total:g}"
+        return f"{self.done:g}{of} {self.unit}".rstrip()
+
+    def _eta(self) -> str:
+        if not self.total or not 0 < self.done < self.total:
+            return f", {time.monotonic() - self.began:.0f} s"
+        left = (time.monotonic() - self.began) * (self.total / self.done - 1)
+        return f", about {left:.0f} s left"
+
+
+class _Plain:
+    def start(self, title: str, total: float | None = None, unit: str = "") -> Task:
+        return _PlainTask(title, total, unit)
+
+    def done(self, task: Task) -> None:
+        if isinstance(task, _PlainTask):
+            task.speak()
+
+    def note(self, text: str) -> None:
+        warn(text)
+
+
+def _figures(figures: dict[str, float | str]) -> str:
+    return "  ".join(f"{name} {_figure(value)}" for name, value in figures.items())
+
+
+def _figure(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
