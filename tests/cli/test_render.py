@@ -1,0 +1,49 @@
+"""What a person sees, and what a pipe gets."""
+
+import json
+
+import pytest
+
+from joco_mlx.cli import render
+from joco_mlx.errors import InputError
+from joco_mlx.progress import task
+
+
+def test_an_error_is_two_sentences_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    render.error(InputError("There is no dataset at [bold]x[/bold].", "Make one: joco-mlx dataset curate"))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "Error: There is no dataset at [bold]x[/bold].",
+        "  Make one: joco-mlx dataset curate",
+    ]
+
+
+def test_json_is_one_document_without_escapes_or_wrapping(capsys: pytest.CaptureFixture[str]) -> None:
+    render.say_json({"text": "ä" * 500})
+    assert json.loads(capsys.readouterr().out) == {"text": "ä" * 500}
+
+
+def test_a_long_line_is_not_wrapped_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    render.say("word " * 100)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_table_keeps_one_line_a_row_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    render.table(["name", "size"], [["x" * 300, 1], ["[red]y[/red]", 20]], right=["size"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert "[red]y[/red]" in lines[2]
+
+
+def test_progress_in_a_pipe_is_plain_and_ends_with_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    with render.progress() as progress, task(progress, "train", 4, "steps") as work:
+        for step in range(4):
+            work.advance(1, loss=1.0 / (step + 1))
+        progress.note("saved")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "\x1b" not in captured.err
+    assert captured.err.splitlines()[0] == "saved"
+    assert captured.err.splitlines()[1].startswith("train: 4/4 steps")
+    assert captured.err.splitlines()[1].endswith("loss 0.25")
