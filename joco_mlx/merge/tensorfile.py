@@ -7,16 +7,21 @@ Format: 8 bytes little-endian header length, a JSON header, then the data withou
 (https://github.com/huggingface/safetensors, "Format").
 """
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from reprlib import repr as brief
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from joco_mlx.errors import InputError
 
+LARGEST_HEADER_BYTES = 16 << 20
+"""About 100,000 tensors; the format allows 100 MB, which as Python objects would be a gigabyte."""
+LARGEST_RANK = 8
 _ITEM_BYTES = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 1),
     **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
@@ -77,3 +82,71 @@ class Entry:
 def unreadable(path: Path, problem: OSError) -> InputError:
     """Tell that the operating system refuses to read `path`."""
     return InputError(f"{path} cannot be read: {problem.strerror or problem}.", "Check the path and its permissions.")
+
+
+def read_header(path: Path) -> dict[str, Entry]:
+    """Return the tensors of a safetensors file by name.
+
+    Raises:
+        InputError: The file cannot be read, is cut short, or its header contradicts itself or the file.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or not 2 <= length <= min(size - 8, LARGEST_HEADER_BYTES):
+                raise _damaged(path, f"{length} bytes of header in a file of {size} bytes")
+            raw = file.read(length)
+    except OSError as problem:
+        raise unreadable(path, problem) from problem
+    entries = {name: _entry(path, name, fields, 8 + length) for name, fields in _parse(path, raw).items()}
+    _check_extents(path, entries, 8 + length, size)
+    return entries
+
+
+def _parse(path: Path, raw: bytes) -> dict[str, Any]:
+    try:
+        header = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as problem:
+        raise _damaged(path, f"its header is no JSON ({problem})") from problem
+    if not isinstance(header, dict):
+        raise _damaged(path, "its header is no JSON object")
+    header.pop("__metadata__", None)
+    return header
+
+
+def _entry(path: Path, name: str, fields: Any, data_begin: int) -> Entry:
+    """Check what one header line says by itself; `_check_extents` checks it against its neighbours."""
+    line = fields if isinstance(fields, dict) else {}
+    dtype, shape, offsets = line.get("dtype"), line.get("shape"), line.get("data_offsets")
+    if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
+        raise _damaged(path, f"the type of {brief(name)} is {brief(dtype)}")
+    if not _are_sizes(shape) or len(shape) > LARGEST_RANK:
+        raise _damaged(path, f"the shape of {brief(name)} is {brief(shape)}")
+    if not _are_sizes(offsets) or len(offsets) != 2:
+        raise _damaged(path, f"the offsets of {brief(name)} are {brief(offsets)}")
+    entry = Entry(path, dtype, tuple(shape), data_begin + offsets[0])
+    if offsets[1] - offsets[0] != entry.nbytes:
+        raise _damaged(path, f"{brief(name)} needs {entry.nbytes} bytes and has {offsets[1] - offsets[0]}")
+    return entry
+
+
+def _are_sizes(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 48 for item in value)
+
+
+def _check_extents(path: Path, entries: dict[str, Entry], data_begin: int, size: int) -> None:
+    """Tensors must follow each other without gap or overlap and end where the file ends."""
+    expected = data_begin
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].nbytes)):
+        if entry.begin != expected:
+            raise _damaged(path, f"{brief(name)} does not begin where the tensor before it ends")
+        expected += entry.nbytes
+    if size < expected:
+        raise InputError(f"{path} is cut short: {size} of {expected} bytes are there.", "Download or make it again.")
+    if size > expected:
+        raise _damaged(path, f"{size - expected} bytes follow the last tensor")
+
+
+def _damaged(path: Path, what: str) -> InputError:
+    return InputError(f"{path} is no sound safetensors file: {what}.", "Download or make it again.")
