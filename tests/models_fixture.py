@@ -1,0 +1,75 @@
+"""Models for tests: a tiny tokenizer with the true pre-tokenizers and the chatml control tokens."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+Architecture = Literal["qwen2", "llama"]
+CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+QWEN2_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+CHATML_TEMPLATE = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+CORPUS = (
+    "feat(core): add the parser for unified diffs",
+    "fix(http): close the connection when the server answers 404",
+    "docs: describe how a dataset is made from git history",
+    "diff --git a/src/main.py b/src/main.py\n--- a/src/main.py\n+++ b/src/main.py\n@@ -1,4 +1,6 @@ def main():\n",
+    "+    return value + 1\n-    return value\n     for name in names:\n         print(name)\n",
+    "M src/main.py +2 -1 source\nA tests/test_main.py +20 -0 test\nD docs/old.md +0 -12 docs\n",
+    "system\nYou generate conventional commit messages from git diffs. Output only the commit message, nothing else.\n",
+    "user\nassistant\nrefactor(train)!: remove the old loop, test, chore, ci, build, perf, style, revert",
+)
+
+
+def _byte_level(pre: Architecture, model: models.BPE) -> Tokenizer:
+    """A byte-level BPE tokenizer with the pre-tokenizer of Qwen2.5 or of SmolLM2."""
+    tokenizer = Tokenizer(model)
+    if pre == "qwen2":
+        tokenizer.normalizer = normalizers.NFC()
+        steps = [
+            pre_tokenizers.Split(Regex(QWEN2_SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    else:
+        steps = [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _control(text: str) -> AddedToken:
+    return AddedToken(text, special=True, normalized=False)
+
+
+def tiny_tokenizer(pre: Architecture) -> Tokenizer:
+    """A small real BPE tokenizer, trained here, with the three chatml control tokens behind the vocabulary."""
+    tokenizer = _byte_level(pre, models.BPE())
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=480, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(CORPUS * 4, trainer)
+    tokenizer.add_special_tokens([_control(text) for text in CONTROL_TOKENS])
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, pre: Architecture) -> None:
+    """Write tokenizer.json and tokenizer_config.json."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "Qwen2Tokenizer" if pre == "qwen2" else "PreTrainedTokenizerFast",
+        "bos_token": None if pre == "qwen2" else "<|im_start|>",
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "add_prefix_space": False,
+        "model_max_length": 32_768,
+        "chat_template": CHATML_TEMPLATE,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2))
