@@ -1,8 +1,13 @@
-"""Models for tests: a tiny tokenizer with the true pre-tokenizers and the chatml control tokens."""
+"""Models for tests: tiny random ones of the true architectures.
+
+`tiny_model(...)` gives a folder as the Hub would: config.json, model.safetensors, tokenizer.json, tokenizer_config.json.
+Equal arguments give the same folder within a session, so nobody writes into one: copy it first.
+"""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -73,3 +78,58 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, pre: Architecture) -> Non
         "chat_template": CHATML_TEMPLATE,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2))
+
+
+def tiny_config(
+    kind: Architecture,
+    *,
+    vocabulary: int,
+    tied: bool = True,
+    layers: int = 2,
+    hidden: int = 64,
+    intermediate: int = 128,
+    heads: int = 4,
+    kv_heads: int = 2,
+    rope_scaling: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A config.json as transformers writes it for this architecture."""
+    return {
+        "architectures": [{"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM"}[kind]],
+        "model_type": kind,
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "intermediate_size": intermediate,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1_000_000.0 if kind == "qwen2" else 10_000.0,
+        "rope_scaling": dict(rope_scaling) if rope_scaling else None,
+        "max_position_embeddings": 4_096,
+        "vocab_size": vocabulary,
+        "tie_word_embeddings": tied,
+        "torch_dtype": "bfloat16",
+    }
+
+
+def _shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Hugging Face name -> shape of every tensor of a qwen2 or llama model."""
+    hidden, wide = config["hidden_size"], config["intermediate_size"]
+    keys = hidden // config["num_attention_heads"] * config["num_key_value_heads"]
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (config["vocab_size"], hidden)}
+    for number in range(config["num_hidden_layers"]):
+        layer = f"model.layers.{number}."
+        for norm in ("input_layernorm", "post_attention_layernorm"):
+            shapes[f"{layer}{norm}.weight"] = (hidden,)
+        for name, rows in (("q_proj", hidden), ("k_proj", keys), ("v_proj", keys)):
+            shapes[f"{layer}self_attn.{name}.weight"] = (rows, hidden)
+            if config["model_type"] == "qwen2":
+                shapes[f"{layer}self_attn.{name}.bias"] = (rows,)
+        shapes[f"{layer}self_attn.o_proj.weight"] = (hidden, hidden)
+        for name in ("gate_proj", "up_proj"):
+            shapes[f"{layer}mlp.{name}.weight"] = (wide, hidden)
+        shapes[f"{layer}mlp.down_proj.weight"] = (hidden, wide)
+    shapes["model.norm.weight"] = (hidden,)
+    if not config["tie_word_embeddings"]:
+        shapes["lm_head.weight"] = (config["vocab_size"], hidden)
+    return shapes
