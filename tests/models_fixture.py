@@ -4,11 +4,14 @@
 Equal arguments give the same folder within a session, so nobody writes into one: copy it first.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 Architecture = Literal["qwen2", "llama"]
@@ -133,3 +136,90 @@ def _shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     if not config["tie_word_embeddings"]:
         shapes["lm_head.weight"] = (config["vocab_size"], hidden)
     return shapes
+
+
+def _random_weights(config: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Seeded float32 arrays: norms near 1, biases that matter, matrices that keep the activations' size."""
+    import numpy as np
+
+    made = {}
+    for name, shape in _shapes(config).items():
+        digits = hashlib.sha256(f"{seed} {name}".encode()).digest()[:8]
+        generator = np.random.default_rng(int.from_bytes(digits, "little"))
+        values = generator.standard_normal(shape, dtype=np.float32)
+        if "norm" in name:
+            values = 1 + 0.1 * values
+        elif name.endswith(".bias"):
+            values = 0.3 * values
+        else:
+            values = values * (1.5 / shape[-1] ** 0.5)
+        made[name] = values
+    return made
+
+
+def _save_weights(weights: Mapping[str, Any], folder: Path, dtype: str, quantised: Mapping[str, int] | None) -> None:
+    from joco_mlx.models.compute import mx
+
+    stored = {}
+    for name, values in weights.items():
+        array = mx.array(values).astype(getattr(mx, dtype))
+        if quantised is None or array.ndim == 1:
+            stored[name] = array
+            continue
+        stem = name.removesuffix(".weight")
+        parts = mx.quantize(array, group_size=quantised["group_size"], bits=quantised["bits"])
+        stored.update(zip((name, f"{stem}.scales", f"{stem}.biases"), parts, strict=True))
+    mx.save_safetensors(str(folder / "model.safetensors"), stored, {"format": "mlx"})
+
+
+def make_model(
+    folder: Path,
+    kind: Architecture = "qwen2",
+    *,
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16",
+    quantised: Mapping[str, int] | None = None,
+    tokenizer: Path | None = None,
+    vocabulary: int | None = None,
+    seed: int = 0,
+    **shape: Any,
+) -> Path:
+    """Write a random model into `folder`.
+
+    Args:
+        folder: Made here.
+        kind: Architecture; qwen2 has biases on q, k and v, llama has none.
+        dtype: Type of the stored weights; of scales and biases when quantised.
+        quantised: `{"group_size": 64, "bits": 4}` for MLX affine codes of every matrix.
+        tokenizer: Folder to take the tokenizer from; a tiny one is trained when None.
+        vocabulary: Rows of the embedding; the tokenizer's size rounded up to 64 when None, so that there is padding.
+        seed: Of the weights.
+        shape: What `tiny_config` takes: tied, layers, hidden, intermediate, heads, kv_heads, rope_scaling.
+    """
+    folder.mkdir(parents=True)
+    if tokenizer is None:
+        save_tokenizer(tiny_tokenizer(kind), folder, kind)
+    else:
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(tokenizer / name, folder / name)
+    size = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size()
+    config = tiny_config(kind, vocabulary=vocabulary or -(-size // 64) * 64, **shape)
+    if quantised is not None:
+        config["quantization"] = config["quantization_config"] = dict(quantised)
+    (folder / "config.json").write_text(json.dumps(config, indent=2))
+    _save_weights(_random_weights(config, seed), folder, dtype, quantised)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`tiny_model(kind, tied=..., layers=..., quantised=...) -> folder`; equal arguments give the same folder."""
+    root = tmp_path_factory.mktemp("models")
+    made: dict[str, Path] = {}
+
+    def make(kind: Architecture = "qwen2", **options: Any) -> Path:
+        key = repr((kind, sorted(options.items())))
+        if key not in made:
+            made[key] = make_model(root / f"{kind}-{len(made)}", kind, **options)
+        return made[key]
+
+    return make
