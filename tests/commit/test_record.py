@@ -1,7 +1,11 @@
 """Records: our reader and the published schema accept the same, and no text can break a file."""
 
 import copy
+import io
 import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +23,9 @@ from joco_mlx.commit.record import (
     encode_line,
     from_json,
     hash_author,
+    read_records,
     to_json,
+    write_records,
 )
 from joco_mlx.errors import InputError
 
@@ -135,3 +141,90 @@ def agree(value: Any) -> None:
     else:
         read = True
     assert read == VALIDATOR.is_valid(value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        pytest.param(b'{"instruction": ', "data.jsonl, line 3 is not JSON", id="cut off"),
+        pytest.param(b"\xff\xfe", "data.jsonl, line 3 is not UTF-8", id="not UTF-8"),
+        pytest.param(b"[" * 100_000, "data.jsonl, line 3 is not JSON", id="too deep"),
+        pytest.param(b'{"input": NaN}', "NaN is no JSON number", id="NaN"),
+        pytest.param(b'{"input": 1e999}', "1e999 is too large", id="infinite"),
+        pytest.param(b"[]", "the record is [], not an object", id="a list"),
+        pytest.param(broken(("metadata", "scope")), "line 3: the field metadata.scope is missing", id="field missing"),
+        pytest.param(broken(("output",)), "line 3: the field output is missing", id="output missing"),
+        pytest.param(broken(("metadata",), 7), "line 3: metadata is 7, not an object", id="metadata a number"),
+        pytest.param(broken(("language",), "en"), "no field 'language'", id="unknown field"),
+        pytest.param(broken(("metadata", "quality_score"), 101), "quality_score is 101, not a", id="score too high"),
+        pytest.param(broken(("metadata", "author"), "Ada"), "metadata.author is 'Ada', not 16", id="author in clear"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path: Path, line: bytes | Mapping[str, Any], said: str) -> None:
+    file = tmp_path / "data.jsonl"
+    raw = line if isinstance(line, bytes) else json.dumps(line).encode()
+    file.write_bytes(encode_line(RECORD) + b"\n" + raw + b"\n")
+    reading = read_records(file)
+    assert next(reading) == RECORD
+    with pytest.raises(InputError) as caught:
+        next(reading)
+    assert "joco-mlx dataset extract" in caught.value.hint
+    assert said in caught.value.message
+    assert str(file) in caught.value.message
+
+
+def test_a_long_value_is_shown_in_part() -> None:
+    with pytest.raises(InputError) as caught:
+        from_json(broken(("metadata", "commit_hash"), "z" * 10_000), "x, line 1")
+    assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize("name", ["absent.jsonl", "."])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        list(read_records(tmp_path / name))
+    assert "joco-mlx dataset extract" in caught.value.hint
+
+
+def test_reads_files_of_other_tools(tmp_path: Path) -> None:
+    """A byte order mark, CRLF, ASCII escapes, no final line feed."""
+    file = tmp_path / "data.jsonl"
+    emoji = replace(RECORD, output="fix: stop 🚀")
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(to_json(emoji)).encode() + b"\r\n\r\n" + encode_line(RECORD).rstrip())
+    assert list(read_records(file)) == [emoji, RECORD]
+
+
+def test_line_separators_inside_a_text_do_not_split_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "data.jsonl"
+    odd = replace(RECORD, input="a\u2028b\u2029c\x85d\x0be\rf\x00g\x1ch\n")
+    with file.open("wb") as opened:
+        assert write_records(opened, [odd, odd]) == 2
+    assert list(read_records(file)) == [odd, odd]
+
+
+def test_bytes_that_were_no_text_become_the_replacement_character() -> None:
+    latin = b"caf\xe9".decode("utf-8", "surrogateescape")
+    assert decode_line(encode_line(replace(RECORD, input=latin)), "x").input == "caf\ufffd"
+    assert decode_line(encode_line(replace(RECORD, input="\ud83d\ude80")), "x").input == "🚀"
+    escaped = json.dumps(to_json(replace(RECORD, input="half \ud83d"))).encode()
+    assert decode_line(escaped, "x").input == "half \ufffd"
+
+
+def test_extra_metadata_is_kept_and_never_replaces_a_field() -> None:
+    value = broken(("metadata", "reviewer"), {"name": "Grace"})
+    assert to_json(from_json(value, "x")) == value
+    stubborn = replace(RECORD, metadata=replace(METADATA, extra={"type": "feat"}))
+    assert to_json(stubborn)["metadata"]["type"] == "refactor"
+
+
+def test_nothing_is_written_for_no_records() -> None:
+    file = io.BytesIO()
+    assert write_records(file, []) == 0
+    assert file.getvalue() == b""
+
+
+def test_an_author_is_a_stable_pseudonym() -> None:
+    assert hash_author("Ada", "ada@example.com") == METADATA.author == "a704efec97bec851"
+    assert hash_author(" ADA ", "Ada@Example.com") == METADATA.author
+    assert hash_author("Ada", "ada@example.org") != METADATA.author
+    assert hash_author("Ada\udcff", "") != hash_author("Ada", "")
