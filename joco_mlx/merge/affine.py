@@ -6,13 +6,16 @@ along a row; scales and biases stand one per group of columns (mlx, `mlx/backend
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from joco_mlx.merge.tensorfile import Entry
+from joco_mlx.errors import InputError
+from joco_mlx.merge.tensorfile import FLOATS, Entry
 
+BITS = (2, 3, 4, 5, 6, 8)
+GROUP_SIZES = (32, 64, 128)
 _CHUNK_ITEMS = 1 << 20
 """Elements decoded at a time, so that what is between codes and weights stays in the cache."""
 
@@ -76,3 +79,54 @@ def _unpack_across_bytes(stream: NDArray[np.uint8], bits: int) -> NDArray[np.uin
     for place in range(8):
         codes[..., place] = packed >> np.uint64(bits * place)
     return codes
+
+
+def affine_tensor(name: str, parts: tuple[Entry, Entry, Entry], settings: Any) -> AffineTensor:
+    """Put codes, scales and biases together.
+
+    Args:
+        name: The weight's name, for messages.
+        parts: Codes, scales and biases.
+        settings: Its line of `quantization` in config.json: `bits`, `group_size`, `mode`.
+
+    Raises:
+        InputError: The settings are not affine, are unknown to MLX, or do not fit the shapes.
+    """
+    codes, scales, biases = parts
+    bits, group_size = _checked_settings(name, settings)
+    fits = (
+        codes.dtype == "U32"
+        and scales.dtype in FLOATS
+        and biases.dtype in FLOATS
+        and len(codes.shape) == len(scales.shape) == 2
+        and scales.shape == biases.shape
+        and scales.shape[1] > 0
+        and codes.shape == (scales.shape[0], scales.shape[1] * group_size * bits // 32)
+    )
+    if not fits:
+        raise InputError(
+            f"{name} with codes {codes.dtype} {list(codes.shape)}, scales {scales.dtype} {list(scales.shape)} and "
+            f"biases {biases.dtype} {list(biases.shape)} is not quantised to {bits} bits in groups of {group_size}.",
+            f"Check quantization in {codes.file.parent / 'config.json'}, or download the model again.",
+        )
+    return AffineTensor(codes, scales, biases, bits, group_size)
+
+
+def _checked_settings(name: str, settings: Any) -> tuple[int, int]:
+    table = settings if isinstance(settings, dict) else {}
+    mode, bits, group_size = table.get("mode", "affine"), table.get("bits"), table.get("group_size")
+    if mode != "affine" or not _is_one_of(bits, BITS) or not _is_one_of(group_size, GROUP_SIZES):
+        raise InputError(
+            f"{name} is quantised in mode {mode!r} with {bits!r} bits in groups of {group_size!r}, which is not known.",
+            f"Use a model in mode affine with {_or(BITS)} bits in groups of {_or(GROUP_SIZES)}, or a 16-bit one.",
+        )
+    return bits, group_size
+
+
+def _is_one_of(value: Any, choices: tuple[int, ...]) -> TypeGuard[int]:
+    """`in` alone would let 4.0 through."""
+    return type(value) is int and value in choices
+
+
+def _or(numbers: tuple[int, ...]) -> str:
+    return f"{', '.join(map(str, numbers[:-1]))} or {numbers[-1]}"
