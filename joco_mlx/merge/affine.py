@@ -81,12 +81,12 @@ def _unpack_across_bytes(stream: NDArray[np.uint8], bits: int) -> NDArray[np.uin
     return codes
 
 
-def affine_tensor(name: str, parts: tuple[Entry, Entry, Entry], settings: Any) -> AffineTensor:
+def affine_tensor(name: str, parts: tuple[Entry, Entry, Entry | None], settings: Any) -> AffineTensor:
     """Put codes, scales and biases together.
 
     Args:
         name: The weight's name, for messages.
-        parts: Codes, scales and biases.
+        parts: Codes, scales and biases; other modes than affine have none.
         settings: Its line of `quantization` in config.json: `bits`, `group_size`, `mode`.
 
     Raises:
@@ -94,6 +94,8 @@ def affine_tensor(name: str, parts: tuple[Entry, Entry, Entry], settings: Any) -
     """
     codes, scales, biases = parts
     bits, group_size = _checked_settings(name, settings)
+    if biases is None:
+        raise InputError(f"{name} in {codes.file} has scales but no biases.", "Download the model again.")
     fits = (
         codes.dtype == "U32"
         and scales.dtype in FLOATS
