@@ -133,3 +133,99 @@ class Model:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Quantize(ctypes.Structure):
+    """`struct llama_model_quantize_params` of llama.h, as of llama.cpp v0.5.0."""
+
+    _fields_ = [
+        ("threads", ctypes.c_int32),
+        ("ftype", ctypes.c_int),
+        ("output_type", ctypes.c_int),
+        ("embedding_type", ctypes.c_int),
+        *((name, ctypes.c_bool) for name in ("requantize", "output", "copy", "pure", "split", "dry_run")),
+        ("pointers", ctypes.c_void_p * 12),
+    ]
+
+
+class _Parameters(ctypes.Structure):
+    """Room for a parameter struct that is handed back as llama.cpp filled it; the context's begins with three sizes."""
+
+    _fields_ = [("words", ctypes.c_uint32 * 128)]
+
+
+class _Batch(ctypes.Structure):
+    """`struct llama_batch` of llama.h."""
+
+    _fields_ = [
+        ("count", ctypes.c_int32),
+        ("token", ctypes.POINTER(ctypes.c_int32)),
+        ("embedding", ctypes.c_void_p),
+        ("position", ctypes.POINTER(ctypes.c_int32)),
+        ("sequences", ctypes.POINTER(ctypes.c_int32)),
+        ("sequence", ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))),
+        ("wanted", ctypes.POINTER(ctypes.c_int8)),
+    ]
+
+
+class _Server:
+    """The libraries, and at most one open model."""
+
+    def __init__(self, folder: Path) -> None:
+        for name in ("libggml-base", "libggml.", "libllama."):
+            found = sorted(folder.glob(f"{name}*so")) + sorted(folder.glob(f"{name}*dylib"))
+            library = ctypes.CDLL(str(found[0]), ctypes.RTLD_GLOBAL)
+            if name == "libggml.":
+                library.ggml_backend_load_all_from_path(str(folder).encode())
+        self._library = library
+        self._call("llama_backend_init", None)()
+
+    def _call(self, name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+        function = getattr(self._library, name)
+        function.restype, function.argtypes = result, list(arguments)
+        return function  # type: ignore[no-any-return]
+
+    def quantize(self, source: str, target: str, ftype: int, threads: int) -> None:
+        parameters = self._call("llama_model_quantize_default_params", _Quantize)()
+        parameters.ftype, parameters.threads = ftype, threads
+        run = self._call("llama_model_quantize", ctypes.c_uint32, *[ctypes.c_char_p] * 2, ctypes.c_void_p)
+        if run(source.encode(), target.encode(), ctypes.byref(parameters)):
+            raise LlamaError(f"llama_model_quantize refused {source}")
+
+    def open(self, path: str, context: int) -> None:
+        load = self._call("llama_model_load_from_file", ctypes.c_void_p, ctypes.c_char_p, _Parameters)
+        self._model = load(path.encode(), self._call("llama_model_default_params", _Parameters)())
+        if not self._model:
+            raise LlamaError(f"llama.cpp cannot load {path}")
+        parameters = self._call("llama_context_default_params", _Parameters)()
+        parameters.words[0] = parameters.words[1] = parameters.words[2] = context
+        start = self._call("llama_init_from_model", ctypes.c_void_p, ctypes.c_void_p, _Parameters)
+        self._context = start(self._model, parameters)
+        if not self._context:
+            raise LlamaError(f"llama.cpp cannot run {path}")
+        threads = min(4, os.cpu_count() or 1)  # more than there are cores, and they spin against each other
+        self._call("llama_set_n_threads", None, ctypes.c_void_p, *[ctypes.c_int32] * 2)(self._context, threads, threads)
+        self._vocabulary = self._call("llama_model_get_vocab", ctypes.c_void_p, ctypes.c_void_p)(self._model)
+        self._size = self._call("llama_vocab_n_tokens", ctypes.c_int32, ctypes.c_void_p)(self._vocabulary)
+
+
+def _serve(folder: Path) -> None:
+    """Answer calls from standard input until it ends; only answers may reach standard output."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    server = _Server(folder)
+    while True:
+        try:
+            name, arguments = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            answer: tuple[str, Any] = ("", getattr(server, name)(*arguments))
+        except LlamaError as problem:
+            answer = (str(problem), None)
+        pickle.dump(answer, answers)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]))
