@@ -208,6 +208,67 @@ class _Server:
         self._vocabulary = self._call("llama_model_get_vocab", ctypes.c_void_p, ctypes.c_void_p)(self._model)
         self._size = self._call("llama_vocab_n_tokens", ctypes.c_int32, ctypes.c_void_p)(self._vocabulary)
 
+    def tokenize(self, texts: list[str], special: bool, start: bool) -> list[list[int]]:
+        size, flag = ctypes.c_int32, ctypes.c_bool
+        run = self._call(
+            "llama_tokenize", size, ctypes.c_void_p, ctypes.c_char_p, size, ctypes.c_void_p, size, flag, flag
+        )
+        result = []
+        for text in texts:
+            data = text.encode()
+            out = (ctypes.c_int32 * (len(data) + 8))()
+            count = run(self._vocabulary, data, len(data), out, len(out), start, special)
+            result.append(list(out[:count]))
+        return result
+
+    def logits(self, tokens: list[int]) -> np.ndarray:
+        self._forget()
+        return np.stack(list(self._decode(tokens, 0, range(len(tokens)))))
+
+    def complete(self, tokens: list[int], limit: int) -> list[int]:
+        self._forget()
+        done: list[int] = []
+        fresh, position = tokens, 0
+        while len(done) < limit:
+            (scores,) = self._decode(fresh, position, [len(fresh) - 1])
+            position += len(fresh)
+            fresh = [int(scores.argmax())]
+            if self.is_end(fresh[0]):
+                break
+            done += fresh
+        return done
+
+    def _forget(self) -> None:
+        memory = self._call("llama_get_memory", ctypes.c_void_p, ctypes.c_void_p)(self._context)
+        self._call("llama_memory_clear", None, ctypes.c_void_p, ctypes.c_bool)(memory, True)
+
+    def _decode(self, tokens: list[int], position: int, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+        size = ctypes.c_int32
+        batch = self._call("llama_batch_init", _Batch, size, size, size)(len(tokens), 0, 1)
+        batch.count = len(tokens)
+        for i, token in enumerate(tokens):
+            batch.token[i], batch.position[i], batch.sequences[i] = token, position + i, 1
+            batch.sequence[i][0], batch.wanted[i] = 0, i in wanted
+        code = self._call("llama_decode", size, ctypes.c_void_p, _Batch)(self._context, batch)
+        if code:
+            raise LlamaError(f"llama_decode returned {code}")
+        read = self._call("llama_get_logits_ith", ctypes.POINTER(ctypes.c_float), ctypes.c_void_p, size)
+        for i in wanted:
+            yield np.ctypeslib.as_array(read(self._context, i), (self._size,)).copy()
+        self._call("llama_batch_free", None, _Batch)(batch)
+
+    def is_end(self, token: int) -> bool:
+        run = self._call("llama_vocab_is_eog", ctypes.c_bool, ctypes.c_void_p, ctypes.c_int32)
+        return bool(run(self._vocabulary, token))
+
+    def metadata(self, key: str) -> str | None:
+        size = ctypes.c_size_t
+        out = ctypes.create_string_buffer(1 << 16)
+        run = self._call(
+            "llama_model_meta_val_str", ctypes.c_int32, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, size
+        )
+        return out.value.decode() if run(self._model, key.encode(), out, len(out)) >= 0 else None
+
 
 def _serve(folder: Path) -> None:
     """Answer calls from standard input until it ends; only answers may reach standard output."""
