@@ -4,3 +4,8 @@ Everything between the stored numbers and a merged tensor happens in float32: qu
 scales and biases, bfloat16 by widening, the adapter's low-rank product before it is added. Nothing is kept between
 two tensors. Leaves to `fuse` and `gguf` what the result is rounded to.
 """
+
+from joco_mlx.merge.lora import open_merged
+from joco_mlx.merge.weights import Weights, open_weights
+
+__all__ = ["Weights", "open_merged", "open_weights"]

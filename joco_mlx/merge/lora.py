@@ -1,0 +1,119 @@
+"""A base model plus its LoRA adapter, merged tensor by tensor.
+
+Decides what an adapter in mlx-lm's layout (`adapter_config.json`, `adapters.safetensors`) adds to which tensor, and
+refuses one that does not fit the base. A merged weight is W + scale * (a @ b)^T with a [in, rank] and b [rank, out]
+(Hu et al. 2021, section 4.1; mlx-lm, `tuner/lora.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from reprlib import repr as brief
+
+import numpy as np
+from numpy.typing import NDArray
+
+from joco_mlx.errors import InputError
+from joco_mlx.merge.adapter_config import CONFIG, TRAIN, read_adapter_config
+from joco_mlx.merge.tensorfile import FLOATS, Entry, read_header
+from joco_mlx.merge.weights import Weights, open_weights
+
+TENSORS = "adapters.safetensors"
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """What an adapter adds to one matrix."""
+
+    a: Entry
+    """[in, rank]."""
+    b: Entry
+    """[rank, out]."""
+    scale: float
+
+    def floats(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Return rows `start` to `stop` of scale * (a @ b)^T in float32.
+
+        Raises:
+            InputError: The training diverged: a factor is not finite.
+        """
+        a, b = self.a.floats(), self.b.floats()
+        if not (np.isfinite(a).all() and np.isfinite(b).all()):
+            raise InputError(
+                f"{self.a.file} holds numbers that are not finite: its training diverged.",
+                "Train again with a lower rate: joco-mlx train --learning-rate 1e-4",
+            )
+        scaled: NDArray[np.float32] = b[:, start:stop] * np.float32(self.scale)
+        return scaled.T @ a.T
+
+
+class MergedWeights:
+    """The `Weights` of a base with an adapter added."""
+
+    def __init__(self, base: Weights, deltas: Mapping[str, LowRank]) -> None:
+        self.base = base
+        self.deltas = deltas
+
+    def names(self) -> list[str]:
+        """Every tensor of the base."""
+        return self.base.names()
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor."""
+        return self.base.shape(name)
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Return a merged tensor, or rows of it."""
+        weight = self.base.read(name, start, stop)
+        if name in self.deltas:
+            weight += self.deltas[name].floats(start, stop)
+        return weight
+
+
+def open_merged(base: Path, adapters: Path) -> MergedWeights:
+    """Open a base model folder with the adapter in folder `adapters` added to it.
+
+    Raises:
+        InputError: One of them cannot be read, the adapter uses a feature that is not supported, or it was made for
+            another base.
+    """
+    weights = open_weights(base)
+    config = read_adapter_config(adapters / CONFIG)
+    entries = read_header(adapters / TENSORS)
+    shapes = {name: weights.shape(name) for name in weights.names()}
+    deltas = {}
+    for module in dict.fromkeys(_module(name, adapters) for name in entries):
+        a, b = (_factor(f"{module}.{kind}", entries, adapters) for kind in ("lora_a", "lora_b"))
+        _check_fit(module, a, b, config.rank, shapes)
+        deltas[f"{module}.weight"] = LowRank(a, b, config.scale)
+    return MergedWeights(weights, deltas)
+
+
+def _module(name: str, adapters: Path) -> str:
+    module, _, kind = name.rpartition(".")
+    if kind not in ("lora_a", "lora_b"):
+        raise InputError(f"{adapters / TENSORS} holds {brief(name)}, which is no part of a LoRA adapter.", TRAIN)
+    return module
+
+
+def _factor(name: str, entries: Mapping[str, Entry], adapters: Path) -> Entry:
+    entry = entries.get(name)
+    if entry is None or entry.dtype not in FLOATS or len(entry.shape) != 2:
+        found = "missing" if entry is None else f"{entry.dtype} {list(entry.shape)}"
+        raise InputError(f"{name} in {adapters / TENSORS} is {found}, but must be a matrix of floats.", TRAIN)
+    return entry
+
+
+def _check_fit(module: str, a: Entry, b: Entry, rank: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """The adapter must have been made for a linear layer of the base's shape."""
+    shape = shapes.get(f"{module}.weight")
+    if shape is None:
+        raise InputError(f"{a.file} adapts {brief(module)}, which the base model does not have.", TRAIN)
+    if module.endswith("embed_tokens"):
+        raise InputError(f"{a.file} adapts the embedding {module}, which cannot be merged.", TRAIN)
+    if (a.shape, b.shape, shape) != ((shape[-1], rank), (rank, shape[0]), (shape[0], shape[-1])):
+        raise InputError(
+            f"{module} in {a.file} has lora_a {list(a.shape)} and lora_b {list(b.shape)}, which does not fit the "
+            f"base's weight {list(shape)} at rank {rank}: the adapter is for another base.",
+            TRAIN,
+        )
