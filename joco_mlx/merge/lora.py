@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joco_mlx.errors import InputError
-from joco_mlx.merge.adapter_config import CONFIG, TRAIN, read_adapter_config
+from joco_mlx.merge.adapter_config import CONFIG, LAYER, TRAIN, AdapterConfig, read_adapter_config
 from joco_mlx.merge.tensorfile import FLOATS, Entry, read_header
 from joco_mlx.merge.weights import Weights, open_weights
 
@@ -86,6 +86,7 @@ def open_merged(base: Path, adapters: Path) -> MergedWeights:
         a, b = (_factor(f"{module}.{kind}", entries, adapters) for kind in ("lora_a", "lora_b"))
         _check_fit(module, a, b, config.rank, shapes)
         deltas[f"{module}.weight"] = LowRank(a, b, config.scale)
+    _check_complete(config, deltas, shapes, adapters)
     return MergedWeights(weights, deltas)
 
 
@@ -117,3 +118,18 @@ def _check_fit(module: str, a: Entry, b: Entry, rank: int, shapes: Mapping[str, 
             f"base's weight {list(shape)} at rank {rank}: the adapter is for another base.",
             TRAIN,
         )
+
+
+def _check_complete(
+    config: AdapterConfig, deltas: Mapping[str, LowRank], shapes: Mapping[str, tuple[int, ...]], adapters: Path
+) -> None:
+    """Exactly the modules that the configuration promises must be there; mlx-lm refuses or ignores others."""
+    if config.keys is None:
+        return
+    layers = 1 + max((int(found[1]) for found in map(LAYER.match, shapes) if found), default=-1)
+    for name in shapes:
+        module = name.removesuffix(".weight")
+        promised = module != name and config.promises(module, layers)
+        if promised != (name in deltas):
+            found = "lacks" if promised else "has"
+            raise InputError(f"{adapters / TENSORS} {found} {module}, against its {CONFIG}.", TRAIN)
