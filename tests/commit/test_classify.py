@@ -1,0 +1,37 @@
+"""What a file is for: a table of paths from many languages and tools."""
+
+import pytest
+
+from joco_mlx.commit.classify import NOISE, classify
+
+PATHS = {
+    "lock": """
+        package-lock.json web/yarn.lock pnpm-lock.yaml Cargo.lock crates/a/Cargo.lock uv.lock poetry.lock Gemfile.lock
+        composer.lock go.sum flake.lock docs/package-lock.json .terraform.lock.hcl Pipfile.lock Package.resolved
+    """,
+    "changelog": """
+        CHANGELOG.md packages/core/CHANGELOG.md ChangeLog changelog.rst CHANGES NEWS.md HISTORY.rst CHANGELOG-2.x.md
+        .changeset/brave-cats-run.md changelogs/fragments/1.yml newsfragments/42.feature docs/changelog/v2.md
+    """,
+    "generated": """
+        dist/index.js vendor/github.com/pkg/errors/errors.go node_modules/a/index.js src/__snapshots__/a.test.ts.snap
+        static/app.min.js static/app.css.map api/v1/service.pb.go proto/service_pb2.py lib/model.g.dart assets/logo.svg
+        src/types.generated.ts zz_generated.deepcopy.go Form1.Designer.cs third_party/zlib/inflate.c __generated__/q.ts
+    """,
+    "source": """
+        src/main.rs joco_mlx/commit/diff.py lib/changelog/parse.ts scripts/release cmd/root.go app/models/user.rb
+        src/distance/index.js src/Main.java index.html style.css a b.c packages/history/index.ts src/vendors.py news.py
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [pytest.param(path, kind, id=f"{kind}-{path}") for kind, paths in PATHS.items() for path in paths.split()],
+)
+def test_a_path_has_one_class(path: str, kind: str) -> None:
+    assert classify(path) == kind
+
+
+def test_noise_is_what_other_files_say_better() -> None:
+    assert {classify("uv.lock"), classify("dist/a.js"), classify("CHANGELOG.md")} == NOISE
