@@ -43,7 +43,7 @@ def run(
     command: Sequence[str | Path],
     *,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     stdin: bytes = b"",
     timeout_seconds: float | None = None,
 ) -> Finished:
@@ -52,7 +52,7 @@ def run(
     Args:
         command: Program and arguments; no shell ever reads them.
         cwd: Folder to run in.
-        env: Variables laid over this process's own.
+        env: Variables laid over this process's own; None takes one away.
         stdin: What the program reads.
         timeout_seconds: Kill it after this long and raise MachineError.
     """
@@ -74,7 +74,7 @@ def run(
 
 @contextmanager
 def stream(
-    command: Sequence[str | Path], *, stdin: IO[bytes], stderr: IO[bytes], env: Mapping[str, str] | None = None
+    command: Sequence[str | Path], *, stdin: IO[bytes], stderr: IO[bytes], env: Mapping[str, str | None] | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run `command` with its standard output as a pipe to read from; it is killed when the block is left early.
 
@@ -94,5 +94,7 @@ def stream(
         child.wait()
 
 
-def _environment(extra: Mapping[str, str] | None) -> dict[str, str] | None:
-    return None if extra is None else {**os.environ, **extra}
+def _environment(extra: Mapping[str, str | None] | None) -> dict[str, str] | None:
+    if extra is None:
+        return None
+    return {name: value for name, value in {**os.environ, **extra}.items() if value is not None}
