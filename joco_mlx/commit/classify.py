@@ -44,6 +44,25 @@ _GENERATED = re.compile(
     re.IGNORECASE,
 )
 
+_CI = re.compile(
+    r"(^|/)(\.azure-pipelines|\.buildkite|\.ci|\.circleci|\.github/(actions|workflows)|\.gitlab|\.semaphore|\.woodpecker)/"
+    r"|(^|/)\.?(appveyor|azure-pipelines[^/]*|bitbucket-pipelines|cirrus|codecov|dependabot|drone|gitlab-ci|mergify"
+    r"|pre-commit-config|travis)\.(ya?ml|star)$"
+    r"|(^|/)\.?renovate(rc)?(\.json5?)?$|(^|/)Jenkinsfile[^/]*$|(^|/)\.releaserc[^/]*$",
+    re.IGNORECASE,
+)
+
+_TEST_FOLDERS = _words(
+    """
+    __fixtures__ __mocks__ __tests__ androidtest cypress e2e fixtures integration-test integration-tests spec specs
+    test test-data testdata tests testutil testutils unittests
+    """
+)
+_TEST_NAME = re.compile(
+    r"(^|/)(test_[^/]*\.py|conftest\.py|[^/]*[._-](test|tests|spec|unittest)\.[a-z]+|[^/]+\.(bats|feature|golden))$"
+    r"|[a-z0-9](Test|Tests|TestCase|Spec|IT)\.(cs|fs|groovy|java|kt|php|scala|swift|vb)$"
+)
+
 
 def classify(path: str) -> FileClass:
     """Return what the file at `path` is for; `path` is relative to the repository, with forward slashes."""
@@ -54,4 +73,12 @@ def classify(path: str) -> FileClass:
         return "changelog"
     if _GENERATED.search(path):
         return "generated"
+    if _CI.search(path):
+        return "ci"
+    if _folders(path) & _TEST_FOLDERS or _TEST_NAME.search(path):
+        return "test"
     return "source"
+
+
+def _folders(path: str) -> frozenset[str]:
+    return frozenset(path.lower().split("/")[:-1])

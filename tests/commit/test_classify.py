@@ -18,9 +18,20 @@ PATHS = {
         static/app.min.js static/app.css.map api/v1/service.pb.go proto/service_pb2.py lib/model.g.dart assets/logo.svg
         src/types.generated.ts zz_generated.deepcopy.go Form1.Designer.cs third_party/zlib/inflate.c __generated__/q.ts
     """,
+    "ci": """
+        .github/workflows/ci.yml .github/actions/setup/action.yml .github/dependabot.yml .gitlab-ci.yml .travis.yml
+        .circleci/config.yml Jenkinsfile azure-pipelines.yml azure-pipelines-nightly.yml renovate.json .renovaterc.json
+        .pre-commit-config.yaml codecov.yml .drone.yml .releaserc.json appveyor.yml .ci/run
+    """,
+    "test": """
+        tests/test_app.py src/app_test.go lib/app.test.tsx spec/models/user_spec.rb src/test/java/com/a/AppIT.java
+        app/AppTest.java pkg/x/testdata/in.json cypress/login.ts e2e/home.spec.js src/a_unittest.cc features/login.feature
+        Tests/AppTests/AppTests.swift core/src/FooSpec.scala conftest.py test/app_test.exs tests/Dockerfile
+    """,
     "source": """
         src/main.rs joco_mlx/commit/diff.py lib/changelog/parse.ts scripts/release cmd/root.go app/models/user.rb
         src/distance/index.js src/Main.java index.html style.css a b.c packages/history/index.ts src/vendors.py news.py
+        src/contest/rank.py src/latest.py app/Manifest.java lib/attest.go protest.ts
     """,
 }
 
