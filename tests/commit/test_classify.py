@@ -28,10 +28,24 @@ PATHS = {
         app/AppTest.java pkg/x/testdata/in.json cypress/login.ts e2e/home.spec.js src/a_unittest.cc features/login.feature
         Tests/AppTests/AppTests.swift core/src/FooSpec.scala conftest.py test/app_test.exs tests/Dockerfile
     """,
+    "docs": """
+        README.md docs/index.html LICENSE CONTRIBUTING.md examples/hello/main.go guide.rst notes.txt man/joco.1 a/b.mdx
+        tests/README.md mkdocs.yml .readthedocs.yaml docs/package.json .github/CONTRIBUTING.md SECURITY.md COPYING.LESSER
+        website/src/pages/index.tsx llms.txt LICENSE-MIT AUTHORS
+    """,
+    "build": """
+        package.json pyproject.toml Cargo.toml go.mod Makefile CMakeLists.txt cmake/FindX.cmake Dockerfile requirements.txt
+        requirements-dev.txt requirements/base.in build.gradle.kts gradle/libs.versions.toml App.csproj App.sln pom.xml
+        BUILD src/BUILD.bazel rules.bzl Gemfile joco.gemspec composer.json Package.swift tsconfig.base.json vite.config.ts
+        webpack.config.prod.js .eslintrc.cjs eslint.config.mjs docker-compose.dev.yml Dockerfile.alpine api.Dockerfile
+        setup.py tox.ini build.rs meson.build mix.exs flake.nix .gitignore .goreleaser.yaml .editorconfig
+    """,
     "source": """
         src/main.rs joco_mlx/commit/diff.py lib/changelog/parse.ts scripts/release cmd/root.go app/models/user.rb
         src/distance/index.js src/Main.java index.html style.css a b.c packages/history/index.ts src/vendors.py news.py
         src/contest/rank.py src/latest.py app/Manifest.java lib/attest.go protest.ts
+        src/build/index.ts build lib/makefile.py src/eslint/rule.ts src/license_check.py security/scan.go
+        app/vite/plugin.ts readme_parser.py src/next.ts security.go lib/license.ts src/gradle/Plugin.kt
     """,
 }
 
