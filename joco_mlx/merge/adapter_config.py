@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as brief
 from typing import Any
 
 from joco_mlx.errors import InputError
+from joco_mlx.merge.tensorfile import brief
 from joco_mlx.merge.weights import read_object
 
 CONFIG = "adapter_config.json"

@@ -8,14 +8,13 @@ refuses one that does not fit the base. A merged weight is W + scale * (a @ b)^T
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as brief
 
 import numpy as np
 from numpy.typing import NDArray
 
 from joco_mlx.errors import InputError
 from joco_mlx.merge.adapter_config import CONFIG, LAYER, TRAIN, AdapterConfig, read_adapter_config
-from joco_mlx.merge.tensorfile import FLOATS, Entry, read_header
+from joco_mlx.merge.tensorfile import FLOATS, Entry, brief, read_header
 from joco_mlx.merge.weights import Weights, open_weights
 
 TENSORS = "adapters.safetensors"

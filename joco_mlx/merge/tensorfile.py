@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as brief
+from reprlib import Repr
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -30,6 +30,8 @@ _ITEM_BYTES = {
 }
 _STORED = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "U32": "<u4"}
 FLOATS = ("BF16", "F16", "F32")
+_SHORT = Repr()
+_SHORT.maxstring = 120
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class Entry:
             widened <<= np.uint32(16)
             return widened.view(np.float32)
         return stored.astype(np.float32, copy=False)
+
+
+def brief(value: object) -> str:
+    """Return `value` as a message can quote it: a hostile name or list may be megabytes long."""
+    return _SHORT.repr(value)
 
 
 def unreadable(path: Path, problem: OSError) -> InputError:
