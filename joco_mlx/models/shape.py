@@ -1,0 +1,143 @@
+"""The sizes of a model that arithmetic needs: of a registry entry, or out of a config.json.
+
+Decides which architectures this tool trains, fuses and exports: qwen2 and llama. Imports nothing heavy, so that the
+table of models can be shown without loading MLX.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from joco_mlx.errors import InputError
+
+Architecture = Literal["qwen2", "llama"]
+ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
+DENSE_BITS = 16.0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a qwen2 or llama model, named as config.json names them, without the `num_`."""
+
+    architecture: Architecture
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    vocabulary: int
+    """Rows of the embedding, padding included."""
+    tied: bool
+    """Whether the output layer is the embedding."""
+    bits_per_weight: float = DENSE_BITS
+    """Of the matrices on disk, scales and biases included: 4.5 for 4 bits in groups of 64 with 16-bit scales."""
+
+    @property
+    def kv_hidden(self) -> int:
+        """Width of the keys, and of the values."""
+        return self.hidden // self.heads * self.kv_heads
+
+    def linear(self, module: str) -> tuple[int, int]:
+        """Return (inputs, outputs) of one of the seven linear layers of a block."""
+        return {
+            "q_proj": (self.hidden, self.hidden),
+            "k_proj": (self.hidden, self.kv_hidden),
+            "v_proj": (self.hidden, self.kv_hidden),
+            "o_proj": (self.hidden, self.hidden),
+            "gate_proj": (self.hidden, self.intermediate),
+            "up_proj": (self.hidden, self.intermediate),
+            "down_proj": (self.intermediate, self.hidden),
+        }[module]
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights: matrices, norms, and the biases that qwen2 has on q, k and v."""
+        modules = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+        block = sum(inputs * outputs for inputs, outputs in map(self.linear, modules)) + 2 * self.hidden
+        if self.architecture == "qwen2":
+            block += self.hidden + 2 * self.kv_hidden
+        ends = self.vocabulary * self.hidden * (1 if self.tied else 2)
+        return self.layers * block + self.hidden + ends
+
+    @property
+    def weight_bytes(self) -> int:
+        """What the weights take as stored."""
+        return round(self.parameters * self.bits_per_weight / 8)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], where: str) -> "Shape":
+        """Read the sizes out of a config.json.
+
+        Args:
+            config: Its content.
+            where: How errors name it.
+
+        Raises:
+            InputError: The architecture is not supported, or a size is missing.
+        """
+        architecture = config.get("model_type")
+        if architecture not in ARCHITECTURES:
+            raise InputError(
+                f"{where} is a {architecture!r} model, which is not supported.",
+                f"Use a model of one of: {', '.join(ARCHITECTURES)}; joco-mlx models lists tested ones.",
+            )
+        try:
+            heads = int(config["num_attention_heads"])
+            shape = cls(
+                architecture=architecture,
+                layers=int(config["num_hidden_layers"]),
+                hidden=int(config["hidden_size"]),
+                intermediate=int(config["intermediate_size"]),
+                heads=heads,
+                kv_heads=int(config.get("num_key_value_heads") or heads),
+                vocabulary=int(config["vocab_size"]),
+                tied=bool(config.get("tie_word_embeddings", architecture == "qwen2")),
+            )
+            return replace(shape, bits_per_weight=_bits_per_weight(config, shape))
+        except (KeyError, TypeError, ValueError) as problem:
+            raise InputError(
+                f"{where} lacks a size or has one that is no number: {problem}.",
+                "Take config.json from the base again.",
+            ) from problem
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the config.json of a model folder.
+
+    Raises:
+        InputError: It is missing or no JSON object.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(
+            f"{folder} has no config.json, so it is no model folder.",
+            "Give a folder with config.json, tokenizer.json and *.safetensors.",
+        )
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as problem:
+        raise InputError(
+            f"{path} cannot be read as JSON: {problem}.", "Take it from the base model again."
+        ) from problem
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is no JSON object.", "Take it from the base model again.")
+    return content
+
+
+def _bits_per_weight(config: Mapping[str, Any], shape: Shape) -> float:
+    """Average over all weights; an embedding with a quantisation of its own is counted apart."""
+    quantization = config.get("quantization")
+    if not isinstance(quantization, Mapping):
+        return 32.0 if config.get("torch_dtype") == "float32" else DENSE_BITS
+    usual = _affine_bits(quantization)
+    own = quantization.get("model.embed_tokens")
+    if not isinstance(own, Mapping):
+        return usual
+    return usual + (_affine_bits(own) - usual) * shape.vocabulary * shape.hidden / shape.parameters
+
+
+def _affine_bits(quantization: Mapping[str, Any]) -> float:
+    """Bits of a code plus its share of a 16-bit scale and a 16-bit bias per group (MLX's affine form)."""
+    return float(quantization["bits"]) + 32 / float(quantization["group_size"])
