@@ -1,0 +1,1 @@
+"""From git history to a dataset: read, filter, score, split, describe, check."""
