@@ -1,4 +1,4 @@
-"""Read safetensors files piece by piece, believing nothing that their headers say.
+"""Read and write safetensors files piece by piece, believing nothing that their headers say.
 
 Decides which headers are sound and turns stored bytes into float32. Reads into arrays of just the rows asked for and
 holds no file open, so that a caller's memory is what it keeps. Leaves the meaning of names to its callers.
@@ -9,6 +9,7 @@ Format: 8 bytes little-endian header length, a JSON header, then the data withou
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import Repr
@@ -157,3 +158,23 @@ def _check_extents(path: Path, entries: dict[str, Entry], data_begin: int, size:
 
 def _damaged(path: Path, what: str) -> InputError:
     return InputError(f"{path} is no sound safetensors file: {what}.", "Download or make it again.")
+
+
+def bfloat16_header(shapes: Mapping[str, tuple[int, ...]]) -> bytes:
+    """Return all bytes of a safetensors file before its data, for bfloat16 tensors that follow in this order."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name, shape in shapes.items():
+        end = offset + math.prod(shape) * _ITEM_BYTES["BF16"]
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    raw = json.dumps(header, separators=(",", ":")).encode()
+    raw += b" " * (-len(raw) % 8)
+    return len(raw).to_bytes(8, "little") + raw
+
+
+def to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Return the bits of `values` in bfloat16, rounded to nearest, ties to even; NaN stays NaN."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded = bits + (((bits >> np.uint32(16)) & np.uint32(1)) + np.uint32(0x7FFF))
+    return np.where(np.isnan(values), np.uint16(0x7FC0), (rounded >> np.uint32(16)).astype("<u2"))

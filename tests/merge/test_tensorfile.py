@@ -143,3 +143,31 @@ def test_what_passes_our_check_passes_the_reference_library_s(tmp_path: Path) ->
         with safetensors.safe_open(path, "np") as judge:
             assert set(judge.keys()) == set(entries)
     assert passed > 5
+
+
+def test_bfloat16_rounds_like_mlx() -> None:
+    bits = np.random.default_rng(3).integers(0, 2**32, 200_000, dtype=np.uint32)
+    edges = np.array([0, 0x80000000, 0x7F7FFFFF, 0x7F800000, 0xFF800000, 1, 0x3F808000, 0x3F818000], np.uint32)
+    values = np.concatenate([bits, edges]).view(np.float32)
+    found = tensorfile.to_bfloat16(values)
+    expected = np.array(mx.array(values).astype(mx.bfloat16).view(mx.uint16))
+    number = ~np.isnan(values)
+    np.testing.assert_array_equal(found[number], expected[number])
+    widened = (found.astype(np.uint32) << 16).view(np.float32)
+    assert np.isnan(widened[~number]).all()
+
+
+def test_a_written_file_is_read_by_the_reference_library(tmp_path: Path) -> None:
+    arrays = {"model.norm.weight": np.array([1.0, -2.5], np.float32), "m": np.arange(6, dtype=np.float32).reshape(3, 2)}
+    header = tensorfile.bfloat16_header({name: array.shape for name, array in arrays.items()})
+    assert len(header) % 8 == 0
+    data = b"".join(tensorfile.to_bfloat16(array).tobytes() for array in arrays.values())
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(header + data)
+    with safetensors.safe_open(path, "np") as judge:
+        assert judge.metadata() == {"format": "pt"}
+        assert list(judge.keys()) == sorted(arrays)
+    for name, array in mx.load(str(path)).items():
+        assert array.dtype == mx.bfloat16
+        np.testing.assert_array_equal(np.array(array.astype(mx.float32)), arrays[name])
+    assert tensorfile.read_header(path).keys() == arrays.keys()
