@@ -1,0 +1,167 @@
+"""OWNS reading a unified diff: which files it changes, how, and by which hunks.
+
+Decides where a file's part begins and what status each file has. Anything between the parts is passed over: a log
+message before the first file, a mail signature after the last. Leaves names to `paths`, classes to `classify`, and
+what a model is shown to `fit`.
+
+Format: git-diff(1), "Generating patch text with -p" and "Combined diff format".
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from joco_mlx.commit.classify import FileClass, classify
+from joco_mlx.commit.paths import NO_FILE, both_names, name_in, unquote, without_prefixes
+
+Status = Literal["A", "M", "D", "R", "C", "T"]
+
+_EXTENDED = (
+    "old mode ",
+    "new mode ",
+    "deleted file mode ",
+    "new file mode ",
+    "copy from ",
+    "copy to ",
+    "rename from ",
+    "rename to ",
+    "similarity index ",
+    "dissimilarity index ",
+    "index ",
+    "Binary files ",
+    "GIT binary patch",
+)
+_SUBMODULE_MODE = "160000"
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """What a diff does to one file."""
+
+    path: str
+    """The new path, or the old one of a deleted file: unquoted, without prefix."""
+    old_path: str | None
+    """The path before a rename or copy; None when the path stayed the same."""
+    status: Status
+    """As `git diff --name-status` says: Added, Modified, Deleted, Renamed, Copied, Type changed."""
+    kind: FileClass
+    added: int
+    """Added lines; with `deleted` what `git diff --numstat` counts, and 0 for a binary file."""
+    deleted: int
+    binary: bool
+    submodule: bool
+    header: str
+    """The lines before the first hunk, without the payload of a binary patch and without a final newline."""
+    hunks: tuple[str, ...]
+    """Each hunk from its `@@` line on, without a final newline."""
+
+
+@dataclass
+class _Draft:
+    """A file's part while it is read."""
+
+    path: str
+    header: list[str]
+    old_path: str | None = None
+    status: Status = "M"
+    mode: str = ""
+    added: int = 0
+    deleted: int = 0
+    binary: bool = False
+    submodule: bool = False
+    hunks: list[str] = field(default_factory=list)
+
+    def finish(self) -> FileChange:
+        return FileChange(
+            path=self.path,
+            old_path=self.old_path,
+            status=self.status,
+            kind=classify(self.path),
+            added=self.added,
+            deleted=self.deleted,
+            binary=self.binary,
+            submodule=self.submodule or self.mode == _SUBMODULE_MODE,
+            header="\n".join(self.header),
+            hunks=tuple(self.hunks),
+        )
+
+
+def parse_diff(patch: str | bytes) -> tuple[FileChange, ...]:
+    """Return what `patch` changes, file by file in its order; empty when it is no diff.
+
+    Bytes are read as UTF-8, and what is no UTF-8 becomes U+FFFD. Never raises; time and memory grow with the length.
+    """
+    text = patch.decode("utf-8", "replace") if isinstance(patch, bytes) else patch
+    reader = _Reader(text.split("\n"))
+    reader.read()
+    return tuple(draft.finish() for draft in reader.drafts)
+
+
+class _Reader:
+    """Goes through the lines once, from part to part."""
+
+    def __init__(self, lines: list[str]) -> None:
+        if not lines[-1]:
+            lines.pop()
+        self.lines = lines
+        self.at = 0
+        self.drafts: list[_Draft] = []
+
+    def read(self) -> None:
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            if line.startswith("diff --git "):
+                self._git_part(line)
+            else:
+                self.at += 1
+
+    def _header(self) -> list[str]:
+        """Take the lines of a git header, the current one included."""
+        start = self.at
+        self.at += 1
+        while self.at < len(self.lines) and self.lines[self.at].startswith(_EXTENDED):
+            self.at += 1
+        if self._file_lines():
+            self.at += 2
+        return self.lines[start : self.at]
+
+    def _file_lines(self) -> bool:
+        """Whether a `--- ` and a `+++ ` line stand here."""
+        return (
+            self.at + 1 < len(self.lines)
+            and self.lines[self.at].startswith("--- ")
+            and self.lines[self.at + 1].startswith("+++ ")
+        )
+
+    def _git_part(self, line: str) -> None:
+        header = self._header()
+        draft = _Draft("", header)
+        old, new = both_names(line[len("diff --git ") :].rstrip("\r")) or _names_below(header)
+        for extended in header[1:]:
+            _note(draft, extended.rstrip("\r"))
+        draft.path = draft.path or new or line[len("diff --git ") :].strip()
+        if draft.status == "M" and old not in ("", new, NO_FILE):
+            draft.status, draft.old_path = "R", old
+        self.drafts.append(draft)
+
+
+def _names_below(header: list[str]) -> tuple[str, str]:
+    """Return the names of the file lines that end a header, or two empty ones."""
+    if len(header) > 2 and header[-1].startswith("+++ "):
+        return without_prefixes(name_in(header[-2]), name_in(header[-1]))
+    return "", ""
+
+
+def _note(draft: _Draft, line: str) -> None:
+    """Enter what one extended header line says."""
+    if line.startswith(("new file mode ", "deleted file mode ")):
+        draft.status = "A" if line.startswith("new") else "D"
+        draft.mode = line.rpartition(" ")[2]
+    elif line.startswith(("rename from ", "copy from ")):
+        draft.status = "R" if line.startswith("rename") else "C"
+        draft.old_path = unquote(line.partition(" from ")[2])
+    elif line.startswith(("rename to ", "copy to ")):
+        draft.path = unquote(line.partition(" to ")[2])
+    elif line.startswith(("Binary files ", "GIT binary patch")):
+        draft.binary = True
+    elif line.startswith("index "):
+        draft.mode = draft.mode or line.rpartition(" ")[2]
