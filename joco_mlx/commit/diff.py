@@ -1,12 +1,14 @@
 """OWNS reading a unified diff: which files it changes, how, and by which hunks.
 
-Decides where a file's part begins and what status each file has. Anything between the parts is passed over: a log
+Decides where a file's part begins and where a hunk ends (by the line counts in its `@@` line, so that content which
+looks like a header stays content), and what status each file has. Anything between the parts is passed over: a log
 message before the first file, a mail signature after the last. Leaves names to `paths`, classes to `classify`, and
 what a model is shown to `fit`.
 
 Format: git-diff(1), "Generating patch text with -p" and "Combined diff format".
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,6 +33,8 @@ _EXTENDED = (
     "GIT binary patch",
 )
 _SUBMODULE_MODE = "160000"
+_NUMBER = "([0-9]{1,18})"  # int() refuses thousands of digits
+_HUNK = re.compile(rf"@@ -{_NUMBER}(?:,{_NUMBER})? \+{_NUMBER}(?:,{_NUMBER})? @@")
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class _Reader:
             line = self.lines[self.at]
             if line.startswith("diff --git "):
                 self._git_part(line)
+            elif line.startswith("@@") and self.drafts:
+                self._hunk(line, self.drafts[-1])
             else:
                 self.at += 1
 
@@ -142,6 +148,31 @@ class _Reader:
         if draft.status == "M" and old not in ("", new, NO_FILE):
             draft.status, draft.old_path = "R", old
         self.drafts.append(draft)
+
+    def _hunk(self, line: str, draft: _Draft) -> None:
+        start = self.at
+        self.at += 1
+        counts = _HUNK.match(line)
+        if counts is None:
+            return
+        self._take_two_way(draft, *(1 if count is None else int(count) for count in counts.group(2, 4)))
+        draft.hunks.append("\n".join(self.lines[start : self.at]))
+
+    def _take_two_way(self, draft: _Draft, old: int, new: int) -> None:
+        """Go to the end of a hunk of `old` and `new` lines, counting what it adds and deletes."""
+        while self.at < len(self.lines):
+            mark = self.lines[self.at][:1]
+            if mark != "\\" and old <= 0 and new <= 0:
+                return
+            if mark == "+":
+                new, draft.added = new - 1, draft.added + 1
+            elif mark == "-":
+                old, draft.deleted = old - 1, draft.deleted + 1
+            elif mark in ("", " ", "\r"):  # mail programs strip the space of an empty context line
+                old, new = old - 1, new - 1
+            elif mark != "\\":  # "\ No newline at end of file" counts on neither side
+                return
+            self.at += 1
 
 
 def _names_below(header: list[str]) -> tuple[str, str]:
