@@ -115,6 +115,8 @@ class _Reader:
             line = self.lines[self.at]
             if line.startswith("diff --git "):
                 self._git_part(line)
+            elif line.startswith("--- ") and self._begins_plain_part():
+                self._plain_part()
             elif line.startswith("@@") and self.drafts:
                 self._hunk(line, self.drafts[-1])
             else:
@@ -148,6 +150,18 @@ class _Reader:
         if draft.status == "M" and old not in ("", new, NO_FILE):
             draft.status, draft.old_path = "R", old
         self.drafts.append(draft)
+
+    def _begins_plain_part(self) -> bool:
+        below = self.at + 2
+        return self._file_lines() and below < len(self.lines) and _HUNK.match(self.lines[below]) is not None
+
+    def _plain_part(self) -> None:
+        """Read the header of a diff that no git wrote: two file lines and nothing else."""
+        header = self.lines[self.at : self.at + 2]
+        self.at += 2
+        old, new = without_prefixes(name_in(header[0]), name_in(header[1]))
+        status: Status = "A" if old == NO_FILE else "D" if new == NO_FILE else "M"
+        self.drafts.append(_Draft(old if status == "D" else new, header, status=status))
 
     def _hunk(self, line: str, draft: _Draft) -> None:
         start = self.at
