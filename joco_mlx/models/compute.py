@@ -32,8 +32,9 @@ fast_blas: str | None = _load_fast_blas()
 
 import mlx.core as mx  # noqa: E402  (the BLAS above must be loaded first)
 from mlx import nn, optimizers  # noqa: E402
+from mlx import utils as trees  # noqa: E402
 
-__all__ = ["FAST_BLAS_HINT", "device_kind", "fast_blas", "mx", "nn", "optimizers"]
+__all__ = ["FAST_BLAS_HINT", "device_kind", "fast_blas", "mx", "nn", "optimizers", "trees"]
 
 
 def device_kind() -> Literal["metal", "cuda", "cpu"]:
