@@ -1,0 +1,79 @@
+"""From flags, environment and files to one config: where the command line looks, and what a repository may not set."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+from platformdirs import user_config_path
+
+from joco_mlx import config
+from joco_mlx.errors import InputError
+from joco_mlx.models import registry
+
+Config = TypeVar("Config")
+
+# A cloned repository must not choose what is downloaded, run or talked to.
+_NOT_FOR_REPOSITORIES = ("model", "data", "out", "url", "engine")
+
+
+def option(made: type[Any], name: str, *spellings: str) -> Any:
+    """Return the typer option of a config field, with its help text and its default from `config`."""
+    default = config.default_of(made, name)
+    shown = ",".join(default) if isinstance(default, tuple) else default
+    text = config.help_of(made, name)
+    if shown is not None and not isinstance(shown, bool):
+        text += f" [default: {shown}]"
+    return typer.Option(*(spellings or (config.flag(name),)), help=text, show_default=False)
+
+
+def settings(
+    made: type[Config],
+    stage: str,
+    flags: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    repository: Path | None = None,
+) -> Config:
+    """Build the config of `stage` from every source.
+
+    Args:
+        made: The config's class.
+        stage: The table that files use for it.
+        flags: What the command line gave; None means "not given".
+        file: `--config`; it stands in the place of the repository's file.
+        repository: Folder whose `.joco-mlx.toml` counts; the current one when None.
+    """
+    return config.resolve(made, flags, files=_files(stage, file, repository or Path()))
+
+
+def train_settings(flags: Mapping[str, Any], *, file: Path | None = None) -> config.TrainConfig:
+    """Build the trainer's config; the registry's better values for the chosen model replace the built-in defaults."""
+    model = settings(config.TrainConfig, "train", {"model": flags.get("model")}, file=file).model
+    base = registry.find(model)
+    files = _files("train", file, Path())
+    return config.resolve(config.TrainConfig, flags, files=files, better_defaults=base.training if base else {})
+
+
+def _files(stage: str, given: Path | None, repository: Path) -> dict[str, dict[str, Any]]:
+    """Return source -> table, strongest first."""
+    found: dict[str, dict[str, Any]] = {}
+    own = repository / config.REPOSITORY_FILE
+    if given is not None:
+        found[str(given)] = config.read_file(given, stage)
+    elif own.is_file():
+        found[str(own)] = _harmless(own, config.read_file(own, stage))
+    user = user_config_path("joco-mlx") / "config.toml"
+    if user.is_file():
+        found[str(user)] = config.read_file(user, stage)
+    return found
+
+
+def _harmless(path: Path, table: dict[str, Any]) -> dict[str, Any]:
+    for name in _NOT_FOR_REPOSITORIES:
+        if name in table:
+            raise InputError(
+                f"{path} sets {name!r}, which a repository may not choose.",
+                f"Set it by {config.flag(name)}, by --config {path}, or in your own config.toml.",
+            )
+    return table
