@@ -1,13 +1,21 @@
-"""Opening a repository: what can be read, and what it is called."""
+"""Opening a repository and listing its history: which commits there are, newest first.
+
+Decides what counts as a repository that can be read, what it is called, and which of its commits are asked for. Leaves
+patches to `git_stream`.
+"""
 
 import configparser
+import os
 import re
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from joco_mlx import process
+from joco_mlx.config import ExtractConfig
 from joco_mlx.dataset.plain_git import PlainGit
-from joco_mlx.errors import InputError
+from joco_mlx.errors import InputError, JocoError, UsageError
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,18 @@ class Source:
     def git(self) -> PlainGit:
         """Git on this repository, without anybody's settings."""
         return PlainGit(self.git_dir)
+
+
+@dataclass(frozen=True)
+class History:
+    """The commits that were asked for."""
+
+    hashes: tuple[str, ...]
+    """Newest first, without merges."""
+    roots: frozenset[str]
+    """Those that have no parent."""
+    merges: int
+    """How many merges were passed over."""
 
 
 def open_repository(folder: Path, name: str | None = None) -> Source:
@@ -52,6 +72,82 @@ def open_repository(folder: Path, name: str | None = None) -> Source:
             f"Commit something, or check out a branch that has commits: git -C {folder} branch --all",
         )
     return Source(folder, git_dir, name or _name(folder, remotes), head.stdout.decode().strip(), remotes)
+
+
+def list_history(source: Source, config: ExtractConfig) -> History:
+    """List the commits that `config` asks for, at most `config.max_commits` of them, newest first.
+
+    Raises:
+        InputError: The revision is unknown or no commit was found.
+        UsageError: The author's pattern is no regular expression.
+    """
+    walk = _Walk(source, config)
+    rows = walk.rows()
+    merges = sum(len(row) > 2 for row in rows)
+    single = [row for row in rows if len(row) <= 2]
+    if not single:
+        raise InputError(
+            f"{source.folder} has no commit for --rev {config.revision}" + _by(config.author) + ".",
+            f"See what there is: git -C {source.folder} log --oneline {config.revision}",
+        )
+    roots = frozenset(row[0] for row in single if len(row) == 1)
+    return History(tuple(row[0] for row in single), roots, merges)
+
+
+class _Walk:
+    """One run of `git rev-list`."""
+
+    def __init__(self, source: Source, config: ExtractConfig) -> None:
+        self._source = source
+        self._config = config
+
+    def rows(self) -> list[list[str]]:
+        """Return hash and parents of each commit, up to the wanted number of commits that are no merges."""
+        words = ["rev-list", "--parents", *self._limits(), "--"]
+        with tempfile.TemporaryFile() as complaints, Path(os.devnull).open("rb") as nothing:
+            with self._source.git.stream(*words, stdin=nothing, stderr=complaints) as child:
+                rows, enough = self._collect(line.decode("ascii").split() for line in child.stdout or ())
+                if enough or child.wait() == 0:
+                    return rows
+            complaints.seek(0)
+            raise self._refusal(complaints.read())
+
+    def _limits(self) -> list[str]:
+        author = [] if self._config.author is None else ["--extended-regexp", f"--author={self._config.author}"]
+        revisions = self._config.revision.split()
+        for word in revisions:
+            if word.startswith("-"):
+                raise UsageError(
+                    f"--rev is {self._config.revision!r}, but {word} is an option.",
+                    "Give a revision (main) or a range (v1.0..main).",
+                )
+        return [*author, *revisions]
+
+    def _collect(self, lines: Iterator[list[str]]) -> tuple[list[list[str]], bool]:
+        """Return the rows, and whether they are all that was wanted."""
+        rows, single = [], 0
+        for row in lines:
+            rows.append(row)
+            single += len(row) <= 2
+            if single == self._config.max_commits:
+                return rows, True
+        return rows, False
+
+    def _refusal(self, complaint: bytes) -> JocoError:
+        reason = process.Finished(128, b"", complaint).complaint
+        if self._config.author is not None and b"header, " in complaint:
+            return UsageError(
+                f"--author is {self._config.author!r}, which is no regular expression: {reason}.",
+                "Give a part of the author's name or e-mail address.",
+            )
+        return InputError(
+            f"{self._source.folder} cannot list --rev {self._config.revision}: {reason}.",
+            f"See what there is: git -C {self._source.folder} log --oneline --all",
+        )
+
+
+def _by(author: str | None) -> str:
+    return "" if author is None else f" by an author like {author!r}"
 
 
 def _describe(folder: Path) -> tuple[Path, tuple[str, ...]]:
