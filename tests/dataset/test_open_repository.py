@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from conftest import Repository
 
 from joco_mlx.dataset.repository import open_repository
 from joco_mlx.errors import InputError
-from tests.conftest import Repository
 
 
 @pytest.fixture
