@@ -109,3 +109,62 @@ def test_no_newline_at_the_end(repository: Repository) -> None:
         ("b", 1, 1, 1),
         ("c", 1, 1, 1),
     ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tab\there", 'quote"d', "back\\slash", "new\nline", "caf\u00e9", "\u8a9e", "two words", " b/x", "a/b b/a"],
+)
+@pytest.mark.parametrize("quote_path", ["true", "false"])
+def test_strange_names(repository: Repository, name: str, quote_path: str) -> None:
+    repository.git("config", "core.quotePath", quote_path)
+    repository.write(name, "one\n")
+    repository.write("empty/" + name, "")
+    assert sorted(change.path for change in staged(repository)) == sorted([name, "empty/" + name])
+
+
+def test_a_name_and_a_content_that_are_no_utf8(repository: Repository) -> None:
+    repository.write(b"caf\xe9.txt", b"caf\xe9\n")
+    change = one(staged(repository))
+    assert change.path == "caf\ufffd.txt"
+    assert change.hunks == ("@@ -0,0 +1 @@\n+caf\ufffd",)
+
+
+@pytest.mark.parametrize(
+    "setting", ["diff.noprefix=true", "diff.mnemonicPrefix=true", "diff.renames=copies", "diff.algorithm=histogram"]
+)
+def test_settings_of_the_user(repository: Repository, setting: str) -> None:
+    name, value = setting.split("=")
+    repository.git("config", name, value)
+    repository.commit("feat: a", {"src/a.py": "one\n", "b/c d.py": "one\n", "gone.py": "1\n"})
+    repository.write("src/a.py", "two\n")
+    repository.write("b/c d.py", "")
+    (repository.folder / "gone.py").unlink()
+    assert [(c.status, c.path, c.old_path) for c in staged(repository)] == [
+        ("M", "b/c d.py", None),
+        ("D", "gone.py", None),
+        ("M", "src/a.py", None),
+    ]
+
+
+def test_carriage_returns_stay_in_the_content(repository: Repository) -> None:
+    repository.write("dos.txt", "one\r\ntwo\r\n")
+    assert one(staged(repository)).hunks == ("@@ -0,0 +1,2 @@\n+one\r\n+two\r",)
+
+
+def test_content_that_looks_like_a_header(repository: Repository) -> None:
+    repository.commit("feat: a", {"query.sql": "-- a/x\n-- /dev/null\nselect 1;\n", "z": "z\n"})
+    inner = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n+2\n"
+    repository.write("query.sql", "++ b/x\n" + inner)
+    repository.write("z", "zz\n")
+    query, last = staged(repository)
+    assert (query.path, query.added, query.deleted) == ("query.sql", 7, 3)
+    assert (last.path, last.added, last.deleted) == ("z", 1, 1)
+
+
+def test_a_log_message_before_and_a_signature_after(repository: Repository) -> None:
+    repository.commit("feat: first", {"a": "1\n"})
+    repository.commit("fix: second\n\n--- not a file\n+++ nor this\n@@ nor a hunk\n", {"a": "2\n"})
+    mail = repository.git("format-patch", "-1", "--stdout")
+    change = one(parse_diff(mail + "\n"))
+    assert (change.path, change.added, change.deleted, change.hunks) == ("a", 1, 1, ("@@ -1 +1 @@\n-1\n+2",))
