@@ -5,11 +5,15 @@ the message to commitlint. Start it with `scripts/prove-on-mac`, which makes the
 """
 
 import argparse
+import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from joco_mlx import artifacts
 
 ROOT = Path(__file__).resolve().parents[1]
 JOCO = str(Path(sys.executable).with_name("joco-mlx"))
+SERVER_SECONDS = 30
 
 
 class ProofError(Exception):
@@ -67,6 +72,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="training steps (20; 3 with --tiny)")
     parser.add_argument("--repo", type=Path, default=ROOT, help="repository to learn from (this one)")
     parser.add_argument("--work", type=Path, default=Path("runs") / time.strftime("air-proof-%Y%m%d-%H%M%S"))
+    parser.add_argument("--name", default="joco", help="name of the model in Ollama")
+    parser.add_argument("--install-ollama", action="store_true", help="get Ollama with Homebrew when it is missing")
     parser.add_argument("--any-device", action="store_true", help="go on without Metal, to try this script elsewhere")
     options = parser.parse_args()
     if options.work.exists():
@@ -114,6 +121,84 @@ def prove(options: argparse.Namespace, work: Path, receipt: Receipt) -> None:
     stage("train", JOCO, "train", "--data", "dataset", "--steps", steps, *size, "--out", "run")
     stage("fuse", JOCO, "fuse", "run", "--export-gguf")
     stage("verify", JOCO, "gguf", "verify", "joco.gguf", "--against", "run")
+    if options.tiny:
+        return
+    ollama = find_ollama(install=options.install_ollama)
+    with served(ollama):
+        if subprocess.run([ollama, "show", options.name], capture_output=True, check=False).returncode == 0:
+            raise ProofError(f"Ollama has a model named {options.name!r} already; choose another --name.")
+        stage("ollama create", ollama, "create", options.name, "-f", "Modelfile")
+        receipt.message = commit_with(ollama, options.name, work / "repository")
+    lint(receipt.message)
+
+
+def find_ollama(*, install: bool) -> str:
+    """Return the path of Ollama; `install` gets it with Homebrew where it is missing."""
+    if shutil.which("ollama") is None and install:
+        subprocess.run(["brew", "install", "--quiet", "ollama"], check=True)
+    found = shutil.which("ollama")
+    if found is None:
+        raise ProofError("Ollama is not on PATH; install it (brew install ollama) or add --install-ollama.")
+    return found
+
+
+@contextmanager
+def served(ollama: str) -> Iterator[None]:
+    """Have an Ollama server for the length of the block: the one that runs, or one of our own."""
+
+    def answers() -> bool:
+        return subprocess.run([ollama, "list"], capture_output=True, check=False).returncode == 0
+
+    if answers():
+        yield
+        return
+    server = subprocess.Popen([ollama, "serve"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + SERVER_SECONDS
+        while not answers():
+            if time.monotonic() > deadline:
+                raise ProofError(f"ollama serve did not answer within {SERVER_SECONDS} seconds.")
+            time.sleep(0.5)
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def commit_with(ollama: str, name: str, repository: Path) -> str:
+    """Make a small change in a new repository, let the model name it, commit, and return the message."""
+
+    def git(*words: str, stdin: str = "") -> str:
+        identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+        command = ["git", "-C", str(repository), *identity, *words]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=True).stdout
+
+    repository.mkdir()
+    git("init", "--quiet")
+    source = repository / "parser.py"
+    source.write_text("def parse(text):\n    return text.split(',')\n")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "feat: split text at commas")
+    source.write_text("def parse(text):\n    return [part.strip() for part in text.split(',') if part.strip()]\n")
+    git("add", "--all")
+    asked = subprocess.run(
+        [ollama, "run", name], input=git("diff", "--cached"), capture_output=True, text=True, check=False
+    )
+    message = asked.stdout.strip()
+    if asked.returncode != 0 or not message:
+        raise ProofError(f"ollama run {name} gave no message: {asked.stderr.strip()[-300:]}")
+    git("commit", "--quiet", "--file=-", stdin=message)
+    return git("log", "-1", "--format=%B").strip()
+
+
+def lint(message: str) -> None:
+    """Hold the message against the real commitlint."""
+    judges = ROOT / "tests" / "judges"
+    command = ["node_modules/.bin/commitlint", "--extends", "@commitlint/config-conventional"]
+    done = subprocess.run(command, cwd=judges, input=message, capture_output=True, text=True, check=False)
+    print(f"\n{message}\n{done.stdout}", flush=True)
+    if done.returncode != 0:
+        raise ProofError(f"commitlint rejects {json.dumps(message)}.")
 
 
 if __name__ == "__main__":
