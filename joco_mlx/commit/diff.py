@@ -83,7 +83,7 @@ class _Draft:
             added=self.added,
             deleted=self.deleted,
             binary=self.binary,
-            submodule=self.submodule or self.mode == _SUBMODULE_MODE,
+            submodule=self.submodule,
             header="\n".join(self.header),
             hunks=tuple(self.hunks),
         )
@@ -97,7 +97,30 @@ def parse_diff(patch: str | bytes) -> tuple[FileChange, ...]:
     text = patch.decode("utf-8", "replace") if isinstance(patch, bytes) else patch
     reader = _Reader(text.split("\n"))
     reader.read()
-    return tuple(draft.finish() for draft in reader.drafts)
+    return tuple(draft.finish() for draft in _join_type_changes(reader.drafts))
+
+
+def _join_type_changes(drafts: list[_Draft]) -> list[_Draft]:
+    """Make one part of a deletion and an addition that git wrote for a file that became a link, or the reverse."""
+    joined: list[_Draft] = []
+    for draft in drafts:
+        before = joined[-1] if joined else None
+        if before and _becomes(before, draft):
+            before.status = "T"
+            before.header += draft.header
+            before.hunks += draft.hunks
+            before.added += draft.added
+            before.deleted += draft.deleted
+            before.binary = before.binary or draft.binary
+            before.submodule = before.submodule or draft.submodule
+        else:
+            joined.append(draft)
+    return joined
+
+
+def _becomes(before: _Draft, after: _Draft) -> bool:
+    same_place = before.path == after.path and (before.status, after.status) == ("D", "A")
+    return same_place and before.mode[:3] != after.mode[:3]
 
 
 class _Reader:
@@ -210,3 +233,4 @@ def _note(draft: _Draft, line: str) -> None:
         draft.binary = True
     elif line.startswith("index "):
         draft.mode = draft.mode or line.rpartition(" ")[2]
+    draft.submodule = draft.mode == _SUBMODULE_MODE

@@ -76,6 +76,14 @@ def test_a_changed_mode(repository: Repository) -> None:
     assert change.header.endswith("old mode 100644\nnew mode 100755")
 
 
+def test_a_file_that_becomes_a_link(repository: Repository) -> None:
+    repository.commit("feat: a", {"a": "1\n", "b": "1\n2\n"})
+    (repository.folder / "b").unlink()
+    os.symlink("a", repository.folder / "b")
+    change = one(staged(repository))
+    assert (change.status, change.path, change.added, change.deleted, len(change.hunks)) == ("T", "b", 1, 2, 2)
+
+
 @pytest.mark.parametrize("options", [(), ("--binary",), ("--binary", "--full-index")], ids=["differ", "patch", "full"])
 def test_binary_files(repository: Repository, options: tuple[str, ...]) -> None:
     repository.commit("feat: a", {"changed.png": PNG, "z.txt": "z\n"})
