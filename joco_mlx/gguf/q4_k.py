@@ -13,9 +13,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from joco_mlx.gguf.rounding import Bytes
+from joco_mlx.gguf.rounding import Bytes, Floats, nearest_int, reaches_far, round_into
 
 BLOCK_BYTES = 144
+_HIGHEST_CODE = 15
+_HIGHEST_SCALE = 63
+
+
+@dataclass
+class Grids:
+    """A grid of 16 steps for each sub-block; every array is float32 [sub-blocks]."""
+
+    scale: Floats
+    low: Floats
+    """The weight of code 0, never above 0."""
+    inverse: Floats
+    offset: Floats
+    """The codes that led to this grid: round(inverse * (weight - offset))."""
 
 
 @dataclass
@@ -28,6 +42,37 @@ class Scales:
     """[super-blocks, 8], below 64."""
     minimums: Bytes
     """[super-blocks, 8], below 64."""
+
+
+def store_scales(grids: Grids) -> Scales:
+    """Round the grids of each super-block to 6 bits in units of its largest scale and minimum."""
+    stored = []
+    units = []
+    for values in (grids.scale.reshape(-1, 8), -grids.low.reshape(-1, 8)):
+        largest = np.fmax(np.fmax.reduce(values, axis=1), np.float32(0))
+        steps = np.where(largest > 0, np.float32(_HIGHEST_SCALE) / largest, np.float32(0))
+        whole = nearest_int(steps[:, None] * values) & 0xFF  # ggml stores a negative one in a byte before the next line
+        stored.append(np.minimum(whole, _HIGHEST_SCALE).astype(np.uint8))
+        units.append((largest / np.float32(_HIGHEST_SCALE)).astype(np.float16))
+    return Scales(np.stack(units, axis=1), stored[0], stored[1])
+
+
+def choose_codes(weights: Floats, scales: Scales, grids: Grids) -> Bytes:
+    """Round the weights on the grids as they are stored.
+
+    A sub-block whose stored scale is 0 keeps the codes of its search, as in ggml: they do not matter to the decoder.
+    """
+    unit, unit_low = scales.units.astype(np.float32).T
+    scale = (unit[:, None] * scales.scales).ravel()
+    low = (unit_low[:, None] * scales.minimums).ravel()
+    codes = weights + low
+    np.divide(codes, scale, out=codes)
+    lost = np.flatnonzero(scale == 0)
+    if lost.size:
+        codes[:, lost] = (weights[:, lost] - grids.offset[lost]) * grids.inverse[lost]
+    round_into(codes, codes, 0, _HIGHEST_CODE, far=reaches_far(codes.max(axis=0), codes.min(axis=0)))
+    whole: Bytes = codes.astype(np.uint8)
+    return whole
 
 
 def pack(scales: Scales, codes: Bytes) -> Bytes:
