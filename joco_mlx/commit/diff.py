@@ -29,12 +29,13 @@ _EXTENDED = (
     "similarity index ",
     "dissimilarity index ",
     "index ",
+    "mode ",
     "Binary files ",
     "GIT binary patch",
 )
 _SUBMODULE_MODE = "160000"
-_NUMBER = "([0-9]{1,18})"  # int() refuses thousands of digits
-_HUNK = re.compile(rf"@@ -{_NUMBER}(?:,{_NUMBER})? \+{_NUMBER}(?:,{_NUMBER})? @@")
+_HUNK = re.compile(r"(@{2,99})((?: -[0-9,]+)+) \+([0-9,]+) \1")
+_COUNT_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ class _Reader:
             line = self.lines[self.at]
             if line.startswith("diff --git "):
                 self._git_part(line)
+            elif line.startswith(("diff --cc ", "diff --combined ")):
+                self._combined_part(line)
             elif line.startswith("--- ") and self._begins_plain_part():
                 self._plain_part()
             elif line.startswith("@@") and self.drafts:
@@ -174,6 +177,15 @@ class _Reader:
             draft.status, draft.old_path = "R", old
         self.drafts.append(draft)
 
+    def _combined_part(self, line: str) -> None:
+        """Read the header of a merge's diff, which names its file once."""
+        header = self._header()
+        draft = _Draft("", header)
+        for extended in header[1:]:
+            _note(draft, extended.rstrip("\r"))
+        draft.path = unquote(line.split(" ", 2)[2].rstrip("\r"))
+        self.drafts.append(draft)
+
     def _begins_plain_part(self) -> bool:
         below = self.at + 2
         return self._file_lines() and below < len(self.lines) and _HUNK.match(self.lines[below]) is not None
@@ -189,10 +201,14 @@ class _Reader:
     def _hunk(self, line: str, draft: _Draft) -> None:
         start = self.at
         self.at += 1
-        counts = _HUNK.match(line)
-        if counts is None:
+        ranges = _HUNK.match(line)
+        if ranges is None:
             return
-        self._take_two_way(draft, *(1 if count is None else int(count) for count in counts.group(2, 4)))
+        old = [_lines_in(part[1:]) for part in ranges[2].split()]
+        if len(old) == 1:
+            self._take_two_way(draft, old[0], _lines_in(ranges[3]))
+        else:
+            self._take_combined(draft, old, _lines_in(ranges[3]))
         draft.hunks.append("\n".join(self.lines[start : self.at]))
 
     def _take_two_way(self, draft: _Draft, old: int, new: int) -> None:
@@ -210,6 +226,28 @@ class _Reader:
             elif mark != "\\":  # "\ No newline at end of file" counts on neither side
                 return
             self.at += 1
+
+    def _take_combined(self, draft: _Draft, old: list[int], new: int) -> None:
+        """Do the same for a merge: one column of marks for each parent."""
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            marks = line[: len(old)]
+            if not line.startswith("\\"):
+                if (new <= 0 and max(old) <= 0) or marks.strip(" +-\r"):
+                    return
+                removed = "-" in marks
+                draft.deleted += removed
+                draft.added += "+" in marks
+                new -= not removed
+                kept = "-" if removed else " "
+                old = [count - (mark == kept) for count, mark in zip(old, marks.ljust(len(old)), strict=False)]
+            self.at += 1
+
+
+def _lines_in(hunk_range: str) -> int:
+    """Return how many lines `12,3` (3) or `12` (1) spans; int() would refuse thousands of digits."""
+    _, comma, count = hunk_range.partition(",")
+    return int(count) if comma and count.isdigit() and len(count) <= _COUNT_DIGITS else int(not comma)
 
 
 def _names_below(header: list[str]) -> tuple[str, str]:

@@ -176,3 +176,25 @@ def test_a_log_message_before_and_a_signature_after(repository: Repository) -> N
     mail = repository.git("format-patch", "-1", "--stdout")
     change = one(parse_diff(mail + "\n"))
     assert (change.path, change.added, change.deleted, change.hunks) == ("a", 1, 1, ("@@ -1 +1 @@\n-1\n+2",))
+
+
+@pytest.mark.parametrize("form", ["--cc", "-c"])
+def test_a_merge(repository: Repository, form: str) -> None:
+    repository.commit("feat: a", {"a": "1\n2\n3\n", "z": "z\n"})
+    repository.git("switch", "--quiet", "--create", "side")
+    repository.commit("feat: b", {"a": "side\n2\n3\n"})
+    repository.git("switch", "--quiet", "main")
+    repository.commit("feat: c", {"a": "main\n2\n3\n"})
+    repository.git("merge", "--quiet", "--no-commit", "--strategy=ours", "side")
+    repository.commit("feat: merge", {"a": "both\n2\n"})
+    text = repository.git("diff-tree", "-p", form, "HEAD")
+    change = one(parse_diff(text + "\n-- \n2.39.5\n"))
+    assert (change.path, change.status, change.added, change.deleted) == ("a", "M", 1, 3)
+    assert change.hunks[0].startswith("@@@ -1,3 -1,3 +1,2 @@@\n")
+    assert change.hunks[0].endswith("\n--3")
+
+
+def test_a_file_that_a_merge_adds(repository: Repository) -> None:
+    text = "diff --cc new.txt\nindex 0000000,0000000..d95f3ad\nnew file mode 100644\n--- /dev/null\n+++ b/new.txt\n"
+    change = one(parse_diff(text + "@@@ -0,0 -0,0 +1,1 @@@\n++content\n"))
+    assert (change.path, change.status, change.added) == ("new.txt", "A", 1)
