@@ -11,11 +11,16 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from joco_mlx import process
 from joco_mlx.config import ExtractConfig
 from joco_mlx.dataset.plain_git import PlainGit
 from joco_mlx.errors import InputError, JocoError, UsageError
+
+_MAXIMUM_REPAIRS = 100
+_UNREADABLE_PARENTS = re.compile(rb"Failed to traverse parents of commit ([0-9a-f]+)")
+_UNREADABLE = re.compile(rb"Could not read ([0-9a-f]+)")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class History:
     """Those that have no parent."""
     merges: int
     """How many merges were passed over."""
+    severed: tuple[str, ...]
+    """Commits that are left out because a parent of theirs is missing from the repository."""
 
 
 def open_repository(folder: Path, name: str | None = None) -> Source:
@@ -77,6 +84,8 @@ def open_repository(folder: Path, name: str | None = None) -> Source:
 def list_history(source: Source, config: ExtractConfig) -> History:
     """List the commits that `config` asks for, at most `config.max_commits` of them, newest first.
 
+    Where a commit is missing from the repository, the walk goes on along all others.
+
     Raises:
         InputError: The revision is unknown or no commit was found.
         UsageError: The author's pattern is no regular expression.
@@ -84,33 +93,45 @@ def list_history(source: Source, config: ExtractConfig) -> History:
     walk = _Walk(source, config)
     rows = walk.rows()
     merges = sum(len(row) > 2 for row in rows)
-    single = [row for row in rows if len(row) <= 2]
-    if not single:
+    single = [row for row in rows if len(row) <= 2 and row[0] not in walk.severed]
+    if not single and not walk.severed:
         raise InputError(
             f"{source.folder} has no commit for --rev {config.revision}" + _by(config.author) + ".",
             f"See what there is: git -C {source.folder} log --oneline {config.revision}",
         )
     roots = frozenset(row[0] for row in single if len(row) == 1)
-    return History(tuple(row[0] for row in single), roots, merges)
+    return History(tuple(row[0] for row in single), roots, merges, tuple(walk.severed))
 
 
 class _Walk:
-    """One run of `git rev-list`."""
+    """`git rev-list`, started again with a graft wherever a parent is missing."""
 
     def __init__(self, source: Source, config: ExtractConfig) -> None:
         self._source = source
         self._config = config
+        self.severed: dict[str, str] = {}
+        """Hash of a commit with a missing parent -> its line in the graft file."""
 
     def rows(self) -> list[list[str]]:
         """Return hash and parents of each commit, up to the wanted number of commits that are no merges."""
-        words = ["rev-list", "--parents", *self._limits(), "--"]
-        with tempfile.TemporaryFile() as complaints, Path(os.devnull).open("rb") as nothing:
-            with self._source.git.stream(*words, stdin=nothing, stderr=complaints) as child:
-                rows, enough = self._collect(line.decode("ascii").split() for line in child.stdout or ())
-                if enough or child.wait() == 0:
+        while True:
+            with tempfile.TemporaryFile() as complaints:
+                rows = self._run(complaints)
+                if rows is not None:
                     return rows
-            complaints.seek(0)
-            raise self._refusal(complaints.read())
+                complaints.seek(0)
+                self._sever(complaints.read())
+
+    def _run(self, complaints: IO[bytes]) -> list[list[str]] | None:
+        """Walk once; None when git failed."""
+        words = ["rev-list", "--parents", *self._limits(), "--"]
+        with tempfile.NamedTemporaryFile(prefix="joco-grafts-") as grafts, Path(os.devnull).open("rb") as nothing:
+            grafts.write("".join(f"{line}\n" for line in self.severed.values()).encode())
+            grafts.flush()
+            graft_file = Path(grafts.name)
+            with self._source.git.stream(*words, stdin=nothing, stderr=complaints, graft_file=graft_file) as child:
+                rows, enough = self._collect(line.decode("ascii").split() for line in child.stdout or ())
+                return rows if enough or child.wait() == 0 else None
 
     def _limits(self) -> list[str]:
         author = [] if self._config.author is None else ["--extended-regexp", f"--author={self._config.author}"]
@@ -132,6 +153,17 @@ class _Walk:
             if single == self._config.max_commits:
                 return rows, True
         return rows, False
+
+    def _sever(self, complaint: bytes) -> None:
+        """Graft the commit whose parent git could not read onto its other parents."""
+        child, missing = _UNREADABLE_PARENTS.search(complaint), _UNREADABLE.search(complaint)
+        if child is None or missing is None or len(self.severed) >= _MAXIMUM_REPAIRS:
+            raise self._refusal(complaint)
+        name, gone = child[1].decode(), missing[1].decode()
+        raw = self._source.git.run("cat-file", "commit", name).stdout.partition(b"\n\n")[0].decode("utf-8", "replace")
+        parents = [line.split()[1] for line in raw.splitlines() if line.startswith("parent ")]
+        known = self.severed.get(name, "").split()[1:] or parents
+        self.severed[name] = " ".join([name, *(parent for parent in known if parent != gone)])
 
     def _refusal(self, complaint: bytes) -> JocoError:
         reason = process.Finished(128, b"", complaint).complaint

@@ -83,3 +83,30 @@ def test_grafts_and_replaced_objects_change_nothing(repository: Repository, merg
     repository.git("replace", merged["main"], merged["side"])
     repository.write(".git/info/grafts", f"{merged['last']}\n")
     assert history(repository) == before
+
+
+def remove_object(repository: Repository, name: str) -> None:
+    (repository.folder / ".git" / "objects" / name[:2] / name[2:]).unlink()
+
+
+def test_the_walk_goes_on_around_a_missing_commit(repository: Repository, merged: dict[str, str]) -> None:
+    remove_object(repository, merged["side"])
+    found = history(repository)
+    assert found.hashes == (merged["last"], merged["main"], merged["root"])
+    assert found.severed == (merged["merge"],)
+
+
+def test_what_stands_on_a_missing_commit_is_named(repository: Repository, merged: dict[str, str]) -> None:
+    remove_object(repository, merged["main"])
+    remove_object(repository, merged["side"])
+    found = history(repository)
+    assert found.hashes == (merged["last"],)
+    assert found.severed == (merged["merge"],)
+    assert found.roots == frozenset()
+
+
+def test_a_missing_parent_of_the_newest_commit(repository: Repository) -> None:
+    lost = repository.commit("feat: lost", {"a": "1\n"})
+    newest = repository.commit("feat: newest", {"a": "2\n"})
+    remove_object(repository, lost)
+    assert history(repository).severed == (newest,)
