@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from joco_mlx.commit.grammar import DOT, SPACES, TYPES, message_lines
+from joco_mlx.commit.grammar import DOT, NEWLINE, SPACES, TYPES, message_lines
 
 MAXIMUM_CHARS = 100
 """Of the header and of each line in body and footer, counted in UTF-16 code units as JavaScript does."""
@@ -20,6 +20,13 @@ Level = Literal["error", "warning"]
 
 _BREAKING_HEADER = re.compile(rf"(\w*)(?:\(({DOT}*)\))?!: ({DOT}*)", re.ASCII)
 _HEADER = re.compile(rf"(\w*)(?:\(({DOT}*)\))?!?: ({DOT}*)", re.ASCII)
+_NOTE = re.compile(rf"[{SPACES}|*]*BREAKING[ -]CHANGE[:{SPACES}]", re.ASCII | re.IGNORECASE)
+_ACTIONS = "close|closes|closed|fix|fixes|fixed|resolve|resolves|resolved"
+_SENTENCE = re.compile(rf"(?:{_ACTIONS})[{SPACES}]+({DOT}*?)(?={_ACTIONS}|\Z)", re.ASCII | re.IGNORECASE)
+_DOTS = re.compile(rf"{DOT}+")
+_REFERENCE = re.compile(rf"#[\w-]+(?=[{SPACES},;)\]]|\Z)", re.ASCII)
+_URL = re.compile(r"\bhttps?://(?:www\.)?[-a-zA-Z0-9@:%_+.~#?&/=]+\b", re.ASCII)
+_LINK = re.compile(rf"\bhttps?://[^{SPACES}]", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -35,9 +42,12 @@ class Problem:
 class _Parts(NamedTuple):
     """A message as commitlint's parser cuts it; what is absent is empty."""
 
+    raw_lines: list[str]
     header: str
     type: str
     subject: str
+    body: str
+    footer: str
 
 
 def lint(text: str) -> tuple[Problem, ...]:
@@ -53,17 +63,65 @@ def is_valid(text: str) -> bool:
 
 
 def _cut(text: str) -> _Parts:
-    header, *_ = message_lines(text) or [""]
+    header, *rest = message_lines(text) or [""]
     match = _BREAKING_HEADER.fullmatch(header) or _HEADER.fullmatch(header)
+    start = next((index for index, line in enumerate(rest) if _starts_footer(line)), len(rest))
     return _Parts(
+        raw_lines=NEWLINE.split(text),
         header=header,
         type=match[1] if match else "",
         subject=match[3] if match else "",
+        body="\n".join(rest[:start]).strip("\r\n"),
+        footer="\n".join(rest[start:]).strip("\r\n"),
     )
+
+
+def _starts_footer(line: str) -> bool:
+    """Whether commitlint ends the body before this line: a breaking change, or a reference to an issue."""
+    return _NOTE.match(line) is not None or _refers_to_an_issue(line)
+
+
+def _refers_to_an_issue(line: str) -> bool:
+    """`CommitParser.parseReferences`: `#12` anywhere, except that after a `fix` only what follows it is searched."""
+    if "#" not in line:
+        return False
+    sentences = _SENTENCE.findall(line) or _DOTS.findall(line)
+    return any(_REFERENCE.search(sentence) and not _URL.search(sentence) for sentence in sentences)
+
+
+def _has_long_line(text: str) -> bool:
+    """Whether a line is too long and holds no link, which would excuse it."""
+    if len(text) * 2 <= MAXIMUM_CHARS:
+        return False
+    return any(_utf16_length(line) > MAXIMUM_CHARS and not _LINK.search(line) for line in NEWLINE.split(text))
 
 
 def _utf16_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _body_leading_blank(parts: _Parts) -> str:
+    blank = parts.raw_lines[1:2] == [""]
+    return "body must have leading blank line" if parts.body and not blank else ""
+
+
+def _body_max_line_length(parts: _Parts) -> str:
+    return f"body's lines must not be longer than {MAXIMUM_CHARS} characters" if _has_long_line(parts.body) else ""
+
+
+def _footer_leading_blank(parts: _Parts) -> str:
+    """Look at the line before the first line that equals the footer's, wherever that is, as commitlint does."""
+    if not parts.footer:
+        return ""
+    first = NEWLINE.split(parts.footer)[0]
+    index = parts.raw_lines.index(first) if first in parts.raw_lines else -1
+    # A slice of JavaScript from -1 holds the last line, from -2 the last but one, or the only one.
+    before = parts.raw_lines[max(index - 1, -len(parts.raw_lines))]
+    return "" if before == "" else "footer must have leading blank line"
+
+
+def _footer_max_line_length(parts: _Parts) -> str:
+    return f"footer's lines must not be longer than {MAXIMUM_CHARS} characters" if _has_long_line(parts.footer) else ""
 
 
 def _header_max_length(parts: _Parts) -> str:
@@ -108,6 +166,10 @@ def _type_enum(parts: _Parts) -> str:
 
 
 _RULES: tuple[tuple[str, Level, Callable[[_Parts], str]], ...] = (
+    ("body-leading-blank", "warning", _body_leading_blank),
+    ("body-max-line-length", "error", _body_max_line_length),
+    ("footer-leading-blank", "warning", _footer_leading_blank),
+    ("footer-max-line-length", "error", _footer_max_line_length),
     ("header-max-length", "error", _header_max_length),
     ("header-trim", "error", _header_trim),
     ("subject-empty", "error", _subject_empty),
