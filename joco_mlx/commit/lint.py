@@ -7,6 +7,7 @@ wrote deserves no pardon for looking like a merge or a revert.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -27,6 +28,15 @@ _DOTS = re.compile(rf"{DOT}+")
 _REFERENCE = re.compile(rf"#[\w-]+(?=[{SPACES},;)\]]|\Z)", re.ASCII)
 _URL = re.compile(r"\bhttps?://(?:www\.)?[-a-zA-Z0-9@:%_+.~#?&/=]+\b", re.ASCII)
 _LINK = re.compile(rf"\bhttps?://[^{SPACES}]", re.ASCII)
+
+_QUOTED = re.compile(rf"`{DOT}*?`|\"{DOT}*?\"|'{DOT}*?'")
+_WORDLESS_LETTERS = ("\xb5", "\u0345")
+"""The two letters that commitlint does not count as part of a word: the micro sign and the combining iota."""
+# What passes between words in es-toolkit: rsBreakRange, what `deburr` removes, halves of surrogate pairs.
+_BETWEEN_WORDS = re.compile(
+    r"[\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\xbf\xd7\xf7\u1680\u180e\u2000-\u206f\u3000\ufeff"
+    r"\u0300-\u036f\u20d0-\u20ff\ufe20-\ufe2f\ud800-\udfff]*"
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,25 @@ def _utf16_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
+def _has_capital_case(subject: str) -> bool:
+    """Whether commitlint finds `subject` in sentence, start, pascal or upper case.
+
+    All four write the first letter as a capital, so it decides: one that is its own capital breaks the rule, any other
+    keeps it, and a subject that begins with no letter is not judged. JavaScript sees half of a letter outside the Basic
+    Multilingual Plane, which is its own capital. Two letters are no part of a word to commitlint (`ensure/case.js`,
+    `es-toolkit/compat`); after them the rule is also broken when no word follows, or one that begins with a digit.
+    """
+    first = subject[:1] or " "
+    if unicodedata.category(first) not in {"Ll", "Lu", "Lt"} and first not in _WORDLESS_LETTERS:
+        return False
+    if first.upper() == first or first > "\uffff":
+        return True
+    if first not in _WORDLESS_LETTERS:
+        return False
+    words = _BETWEEN_WORDS.sub("", _QUOTED.sub("", subject), count=1)
+    return not words or words[0] in "0123456789"
+
+
 def _body_leading_blank(parts: _Parts) -> str:
     blank = parts.raw_lines[1:2] == [""]
     return "body must have leading blank line" if parts.body and not blank else ""
@@ -141,6 +170,11 @@ def _header_trim(parts: _Parts) -> str:
     return "header must not end with whitespace" if ends else ""
 
 
+def _subject_case(parts: _Parts) -> str:
+    wrong = _has_capital_case(parts.subject)
+    return "subject must not be sentence-case, start-case, pascal-case, upper-case" if wrong else ""
+
+
 def _subject_empty(parts: _Parts) -> str:
     return "" if parts.subject else "subject may not be empty"
 
@@ -172,6 +206,7 @@ _RULES: tuple[tuple[str, Level, Callable[[_Parts], str]], ...] = (
     ("footer-max-line-length", "error", _footer_max_line_length),
     ("header-max-length", "error", _header_max_length),
     ("header-trim", "error", _header_trim),
+    ("subject-case", "error", _subject_case),
     ("subject-empty", "error", _subject_empty),
     ("subject-full-stop", "error", _subject_full_stop),
     ("type-case", "error", _type_case),
