@@ -9,8 +9,9 @@ import re
 from dataclasses import dataclass
 
 from joco_mlx.commit.grammar import DOT, SPACES, TYPES, message_lines
+from joco_mlx.commit.lint import Problem, is_valid, lint
 
-__all__ = ["TYPES", "Footer", "Message", "parse", "strip_pr_suffix"]
+__all__ = ["TYPES", "Footer", "Message", "Problem", "is_valid", "lint", "parse", "strip_pr_suffix"]
 
 BREAKING_TOKENS = ("BREAKING CHANGE", "BREAKING-CHANGE")
 
