@@ -39,3 +39,34 @@ def test_swiglu_is_mlx_lms(size):
     ours = mx.grad(total(cpu_math.swiglu), argnums=(0, 1))(gate, up)
     theirs = mx.grad(total(activations.swiglu), argnums=(0, 1))(gate, up)
     assert max(map(largest_difference, ours, theirs)) < 1e-6
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize(("heads", "groups"), [(4, 4), (6, 2), (4, 1)], ids=["own", "shared", "one"])
+def test_causal_attention_is_mlxs(length, heads, groups):
+    queries, direction = (mx.random.normal((2, heads, length, 16), key=mx.random.key(n)) for n in range(2))
+    keys, values = (mx.random.normal((2, groups, length, 16), key=mx.random.key(n)) for n in (2, 3))
+
+    def total(attend):
+        return lambda q, k, v: (attend(q, k, v) * direction).sum()
+
+    def ours(q, k, v):
+        return cpu_math.causal_attention(q, k, v, 0.25)
+
+    def theirs(q, k, v):
+        return mx.fast.scaled_dot_product_attention(q, k, v, scale=0.25, mask="causal")
+
+    assert largest_difference(ours(queries, keys, values), theirs(queries, keys, values)) < 2e-6
+    own = mx.grad(total(ours), argnums=(0, 1, 2))(queries, keys, values)
+    reference = mx.grad(total(theirs), argnums=(0, 1, 2))(queries, keys, values)
+    if length == 1:  # one key: the weights are constant, and only the values have a gradient
+        own, reference = own[2:], reference[2:]
+    assert max(map(largest_difference, own, reference)) < 5e-6
+
+
+def test_attention_looks_at_nothing_in_the_future():
+    queries, keys, values = (mx.random.normal((1, 2, 100, 16), key=mx.random.key(n)) for n in range(3))
+    before = cpu_math.causal_attention(queries, keys, values, 0.25)[:, :, :70]
+    keys[:, :, 70:] = 50.0
+    values[:, :, 70:] = 1e6
+    assert mx.array_equal(cpu_math.causal_attention(queries, keys, values, 0.25)[:, :, :70], before)
