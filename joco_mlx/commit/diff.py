@@ -1,18 +1,17 @@
 """OWNS reading a unified diff: which files it changes, how, and by which hunks.
 
-Decides where a file's part begins and where a hunk ends (by the line counts in its `@@` line, so that content which
-looks like a header stays content), and what status each file has. Anything between the parts is passed over: a log
-message before the first file, a mail signature after the last. Leaves names to `paths`, classes to `classify`, and
-what a model is shown to `fit`.
+Decides where a file's part begins and what status the file has. Anything between the parts is passed over: a log
+message before the first file, a mail signature after the last. Leaves names to `paths`, the end of a hunk to `hunks`,
+classes to `classify`, and what a model is shown to `fit`.
 
 Format: git-diff(1), "Generating patch text with -p" and "Combined diff format".
 """
 
-import re
 from dataclasses import dataclass, field
 from typing import Literal
 
 from joco_mlx.commit.classify import FileClass, classify
+from joco_mlx.commit.hunks import read_hunk
 from joco_mlx.commit.paths import NO_FILE, both_names, name_in, unquote, without_prefixes
 
 Status = Literal["A", "M", "D", "R", "C", "T"]
@@ -34,8 +33,6 @@ _EXTENDED = (
     "GIT binary patch",
 )
 _SUBMODULE_MODE = "160000"
-_HUNK = re.compile(r"(@{2,99})((?: -[0-9,]+)+) \+([0-9,]+) \1")
-_COUNT_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ class _Reader:
             elif line.startswith("--- ") and self._begins_plain_part():
                 self._plain_part()
             elif line.startswith("@@") and self.drafts:
-                self._hunk(line, self.drafts[-1])
+                self._hunk(self.drafts[-1])
             else:
                 self.at += 1
 
@@ -188,7 +185,7 @@ class _Reader:
 
     def _begins_plain_part(self) -> bool:
         below = self.at + 2
-        return self._file_lines() and below < len(self.lines) and _HUNK.match(self.lines[below]) is not None
+        return self._file_lines() and below < len(self.lines) and read_hunk(self.lines, below) is not None
 
     def _plain_part(self) -> None:
         """Read the header of a diff that no git wrote: two file lines and nothing else."""
@@ -198,56 +195,15 @@ class _Reader:
         status: Status = "A" if old == NO_FILE else "D" if new == NO_FILE else "M"
         self.drafts.append(_Draft(old if status == "D" else new, header, status=status))
 
-    def _hunk(self, line: str, draft: _Draft) -> None:
-        start = self.at
-        self.at += 1
-        ranges = _HUNK.match(line)
-        if ranges is None:
+    def _hunk(self, draft: _Draft) -> None:
+        hunk = read_hunk(self.lines, self.at)
+        if hunk is None:
+            self.at += 1
             return
-        old = [_lines_in(part[1:]) for part in ranges[2].split()]
-        if len(old) == 1:
-            self._take_two_way(draft, old[0], _lines_in(ranges[3]))
-        else:
-            self._take_combined(draft, old, _lines_in(ranges[3]))
-        draft.hunks.append("\n".join(self.lines[start : self.at]))
-
-    def _take_two_way(self, draft: _Draft, old: int, new: int) -> None:
-        """Go to the end of a hunk of `old` and `new` lines, counting what it adds and deletes."""
-        while self.at < len(self.lines):
-            mark = self.lines[self.at][:1]
-            if mark != "\\" and old <= 0 and new <= 0:
-                return
-            if mark == "+":
-                new, draft.added = new - 1, draft.added + 1
-            elif mark == "-":
-                old, draft.deleted = old - 1, draft.deleted + 1
-            elif mark in ("", " ", "\r"):  # mail programs strip the space of an empty context line
-                old, new = old - 1, new - 1
-            elif mark != "\\":  # "\ No newline at end of file" counts on neither side
-                return
-            self.at += 1
-
-    def _take_combined(self, draft: _Draft, old: list[int], new: int) -> None:
-        """Do the same for a merge: one column of marks for each parent."""
-        while self.at < len(self.lines):
-            line = self.lines[self.at]
-            marks = line[: len(old)]
-            if not line.startswith("\\"):
-                if (new <= 0 and max(old) <= 0) or marks.strip(" +-\r"):
-                    return
-                removed = "-" in marks
-                draft.deleted += removed
-                draft.added += "+" in marks
-                new -= not removed
-                kept = "-" if removed else " "
-                old = [count - (mark == kept) for count, mark in zip(old, marks.ljust(len(old)), strict=False)]
-            self.at += 1
-
-
-def _lines_in(hunk_range: str) -> int:
-    """Return how many lines `12,3` (3) or `12` (1) spans; int() would refuse thousands of digits."""
-    _, comma, count = hunk_range.partition(",")
-    return int(count) if comma and count.isdigit() and len(count) <= _COUNT_DIGITS else int(not comma)
+        draft.hunks.append("\n".join(self.lines[self.at : hunk.end]))
+        draft.added += hunk.added
+        draft.deleted += hunk.deleted
+        self.at = hunk.end
 
 
 def _names_below(header: list[str]) -> tuple[str, str]:
