@@ -3,8 +3,9 @@
 Decides which settings, variables and files may not change what git prints. Leaves what to ask git to its callers.
 
 Tree-to-tree diffs come from plumbing, which ignores most of a user's settings; the rest is switched off here: colour,
-textconv, external diffs, prefixes, attributes (a bare mirror has no work tree to read them from, so a clone must not
-either), grafts, replaced objects, and fetching missing objects from a promisor remote.
+textconv, external diffs, prefixes, grafts, replaced objects, and fetching missing objects from a promisor remote. A bare
+mirror has no work tree to read attributes from, so a clone must not either: git's own folder stands for the work tree,
+and the index is one that does not exist.
 """
 
 import os
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _SETTINGS = (
     "core.quotePath=false",
-    "core.bare=true",
     f"core.attributesFile={os.devnull}",
-    f"attr.tree={_EMPTY_TREE}",  # since git 2.43 a bare repository reads attributes from HEAD
+    f"attr.tree={_EMPTY_TREE}",
     "diff.suppressBlankEmpty=false",
     "diff.renameLimit=1000",
     "protocol.allow=never",
@@ -34,6 +34,7 @@ _VARIABLES = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_GRAFT_FILE": os.devnull,
+    "GIT_INDEX_FILE": "joco-mlx-reads-no-index",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "none",
@@ -69,7 +70,8 @@ class PlainGit:
     def command(self, *words: str) -> list[str]:
         """Return the command line of a git command."""
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-        return ["git", f"--git-dir={self.git_dir}", *settings, *words]
+        place = str(self.git_dir.absolute())
+        return ["git", "-C", place, f"--git-dir={place}", f"--work-tree={place}", *settings, *words]
 
     def run(self, *words: str) -> process.Finished:
         """Run a git command that prints little to its end."""
