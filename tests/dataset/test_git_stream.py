@@ -1,0 +1,111 @@
+"""Hostile history through the stream: real repositories, every commit compared with what was committed."""
+
+from pathlib import Path
+
+from conftest import Repository
+
+from joco_mlx.config import ExtractConfig
+from joco_mlx.dataset.git_stream import Commit, Skipped, read_commits
+from joco_mlx.dataset.repository import list_history, open_repository
+
+
+def read(repository: Repository, **limits: int) -> list[Commit | Skipped]:
+    """Read all commits, oldest first."""
+    source = open_repository(repository.folder)
+    return list(read_commits(source.git, list_history(source, ExtractConfig()).hashes, **limits))[::-1]
+
+
+def commits(repository: Repository) -> list[Commit]:
+    items = read(repository)
+    assert [item for item in items if isinstance(item, Skipped)] == []
+    return [item for item in items if isinstance(item, Commit)]
+
+
+def last_patch(repository: Repository) -> str:
+    return commits(repository)[-1].patch
+
+
+def test_a_commit_in_full(repository: Repository) -> None:
+    repository.commit("feat: root", {"a.txt": "one\n"})
+    name = repository.commit(
+        "fix: change\n\nBecause.\n\nRefs: 1\n",
+        {"a.txt": "two\n"},
+        GIT_AUTHOR_NAME="Zoë O'Hara",
+        GIT_AUTHOR_EMAIL="zoe@example.com",
+        GIT_AUTHOR_DATE="1700000000 -0930",
+    )
+    root, change = commits(repository)
+    assert change == Commit(
+        hash=name,
+        author_name="Zoë O'Hara",
+        author_email="zoe@example.com",
+        authored_at="2023-11-14T12:43:20-09:30",
+        message="fix: change\n\nBecause.\n\nRefs: 1",
+        patch=(
+            "diff --git a/a.txt b/a.txt\nindex 5626abf..f719efd 100644\n--- a/a.txt\n+++ b/a.txt\n"
+            "@@ -1 +1 @@\n-one\n+two\n"
+        ),
+    )
+    assert "new file mode 100644\nindex 0000000..5626abf\n--- /dev/null\n+++ b/a.txt" in root.patch
+
+
+def test_what_looks_like_our_own_format_is_text(repository: Repository) -> None:
+    body = "fix: a\n\ndiff --git a/fake b/fake\n--- a/fake\n+++ b/fake\n@@ -1 +1 @@\n-x\n+y\n"
+    marks = "=joco-00000000000000000000000000000000=\n" + "a" * 40 + "\nindex 1234567..89abcde\n"
+    repository.commit("feat: root", {"a": "1\n"})
+    repository.commit(body + marks, {"a": marks, "b": body})
+    _, hostile = commits(repository)
+    assert hostile.message == (body + marks).strip()
+    assert hostile.patch.count("\ndiff --git ") == 1
+    assert "+=joco-0000" in hostile.patch
+
+
+def test_latin_1_in_messages_names_and_files(repository: Repository) -> None:
+    repository.commit("feat: root", {"a": "1\n"})
+    repository.git("config", "i18n.commitEncoding", "ISO-8859-1")
+    repository.write("a", "caf\xe9 \u00e9\n".encode("latin-1") + "utf é\n".encode())
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--file=-", stdin="fix: grüße".encode("latin-1"))
+    repository.git("config", "--unset", "i18n.commitEncoding")
+    repository.write("a", b"2\n")
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--file=-", stdin="fix: grüße ohne".encode("latin-1"))
+    _, declared, undeclared = commits(repository)
+    assert declared.message == "fix: grüße"
+    assert undeclared.message == "fix: grüße ohne"
+    assert "+café é\n+utf é\n" in declared.patch
+
+
+def test_quoted_and_foreign_paths(repository: Repository) -> None:
+    repository.commit("feat: root", {"a": "1\n"})
+    repository.commit("feat: odd", {'tab\tquote".txt': "1\n", "grüße.txt": "1\n", b"lat\xe9n": "1\n"})
+    patch = last_patch(repository)
+    assert r'diff --git "a/tab\tquote\".txt" "b/tab\tquote\".txt"' in patch
+    assert "diff --git a/grüße.txt b/grüße.txt" in patch
+    assert "diff --git a/latén b/latén" in patch
+
+
+def test_changes_without_lines(repository: Repository) -> None:
+    repository.commit("feat: root", {"run": "x\n", "b": b"\0\1"})
+    repository.commit("feat: zero bytes", {"empty": ""})
+    (repository.folder / "run").chmod(0o755)
+    repository.commit("fix: mode only")
+    repository.commit("chore: nothing at all")
+    repository.commit("fix: binary", {"b": b"\0\2"})
+    _, zero, mode, nothing, binary = (commit.patch for commit in commits(repository))
+    assert zero == "diff --git a/empty b/empty\nnew file mode 100644\nindex 0000000..e69de29\n"
+    assert mode == "diff --git a/run b/run\nold mode 100644\nnew mode 100755\n"
+    assert nothing == ""
+    assert "Binary files a/b and b/b differ" in binary
+
+
+def test_a_submodule_is_one_line(repository: Repository, tmp_path: Path) -> None:
+    repository.commit("feat: root", {"a": "1\n"})
+    first, second = repository.git("rev-parse", "HEAD"), "b" * 40
+    for name in (first, second):
+        repository.git("update-index", "--add", "--cacheinfo", f"160000,{name},module")
+        repository.clock += 60
+        repository.git("commit", "--quiet", "--message=chore: module")
+    repository.git("config", "diff.submodule", "log")
+    repository.git("config", "diff.ignoreSubmodules", "all")
+    assert last_patch(repository).endswith(f"-Subproject commit {first}\n+Subproject commit {second}\n")
