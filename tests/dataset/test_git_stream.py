@@ -1,7 +1,9 @@
 """Hostile history through the stream: real repositories, every commit compared with what was committed."""
 
+import os
 from pathlib import Path
 
+import pytest
 from conftest import Repository
 
 from joco_mlx.config import ExtractConfig
@@ -109,3 +111,72 @@ def test_a_submodule_is_one_line(repository: Repository, tmp_path: Path) -> None
     repository.git("config", "diff.submodule", "log")
     repository.git("config", "diff.ignoreSubmodules", "all")
     assert last_patch(repository).endswith(f"-Subproject commit {first}\n+Subproject commit {second}\n")
+
+
+HOSTILE_SETTINGS = {
+    "color.ui": "always",
+    "color.diff": "always",
+    "diff.noprefix": "true",
+    "diff.mnemonicPrefix": "true",
+    "diff.external": "false",
+    "diff.algorithm": "patience",
+    "diff.context": "0",
+    "diff.renames": "false",
+    "diff.suppressBlankEmpty": "true",
+    "diff.shout.textconv": "tr a-z A-Z <",
+    "diff.shout.xfuncname": "^(.*)$",
+    "log.showSignature": "true",
+    "log.date": "relative",
+    "core.quotePath": "true",
+    "core.abbrev": "40",
+    "i18n.logOutputEncoding": "ISO-8859-1",
+}
+
+
+@pytest.mark.parametrize("where", ["repository", "user", "environment"])
+def test_no_setting_changes_the_output(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    repository.commit("feat: grüße", {"é.txt": "a\n\nb\n\nc\nd\ne\n", ".gitattributes": "*.txt diff=shout\n"})
+    repository.git("mv", "é.txt", "è.txt")
+    repository.commit("refactor: move", {"è.txt": "a\n\nB\n\nc\nd\ne\n"})
+    plain = commits(repository)
+    if where == "environment":
+        settings = "".join(f"'{name}'='{value}' " for name, value in HOSTILE_SETTINGS.items())
+        for name, value in {
+            "GIT_CONFIG_PARAMETERS": settings,
+            "GIT_DIFF_OPTS": "-u0",
+            "GIT_EXTERNAL_DIFF": "x",
+        }.items():
+            monkeypatch.setenv(name, value)
+    else:
+        file = tmp_path / "config" if where == "user" else repository.folder / ".git" / "config"
+        for name, value in HOSTILE_SETTINGS.items():
+            repository.git("config", "--file", str(file), name, value)
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(file) if where == "user" else os.devnull)
+    assert commits(repository) == plain
+    assert "\n \n-b\n+B\n \n" in plain[-1].patch
+    assert "rename to è.txt" in plain[-1].patch
+
+
+@pytest.mark.parametrize("work_tree", ["", "..", "elsewhere"])
+def test_attributes_in_a_work_tree_do_not_count(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work_tree: str
+) -> None:
+    repository.commit("feat: root", {"a.lock": "1\n", ".gitattributes": "*.lock -diff\n"})
+    repository.commit("fix: lock", {"a.lock": "2\n"})
+    repository.git("clone", "--quiet", "--bare", ".", str(tmp_path / "mirror.git"))
+    monkeypatch.chdir(repository.folder)
+    if work_tree:
+        repository.git("config", "core.worktree", work_tree)
+    assert commits(Repository(tmp_path / "mirror.git")) == commits(Repository(Path()))
+    assert "-1\n+2\n" in last_patch(Repository(Path()))
+
+
+def test_replaced_objects_are_read_as_committed(repository: Repository) -> None:
+    repository.commit("feat: root", {"a": "1\n"})
+    name = repository.commit("fix: two", {"a": "2\n"})
+    before = commits(repository)
+    other = repository.git("commit-tree", f"{name}^{{tree}}", "-m", "fix: forged")
+    repository.git("replace", name, other)
+    assert commits(repository) == before
