@@ -1,14 +1,18 @@
 """Hostile history through the stream: real repositories, every commit compared with what was committed."""
 
 import os
+import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from conftest import Repository
 
 from joco_mlx.config import ExtractConfig
+from joco_mlx.dataset import git_stream
 from joco_mlx.dataset.git_stream import Commit, Skipped, read_commits
 from joco_mlx.dataset.repository import list_history, open_repository
+from joco_mlx.errors import MachineError
 
 
 def read(repository: Repository, **limits: int) -> list[Commit | Skipped]:
@@ -25,6 +29,12 @@ def commits(repository: Repository) -> list[Commit]:
 
 def last_patch(repository: Repository) -> str:
     return commits(repository)[-1].patch
+
+
+def remove_blob(repository: Repository, revision: str) -> str:
+    name = repository.git("rev-parse", revision)
+    (repository.folder / ".git" / "objects" / name[:2] / name[2:]).unlink()
+    return name
 
 
 def test_a_commit_in_full(repository: Repository) -> None:
@@ -180,3 +190,101 @@ def test_replaced_objects_are_read_as_committed(repository: Repository) -> None:
     other = repository.git("commit-tree", f"{name}^{{tree}}", "-m", "fix: forged")
     repository.git("replace", name, other)
     assert commits(repository) == before
+
+
+def test_a_missing_blob_costs_only_its_own_commits(repository: Repository) -> None:
+    names = [repository.commit(f"fix: number {n}", {"a": f"{n}\n", f"b{n}": "b\n"}) for n in range(6)]
+    blob = remove_blob(repository, f"{names[2]}:a")
+    tree = remove_blob(repository, f"{names[5]}^{{tree}}")
+    items = read(repository)
+    assert [item.hash for item in items] == names
+    assert [isinstance(item, Commit) for item in items] == [True, True, False, False, True, False]
+    assert items[2] == Skipped(names[2], "unreadable", f"unable to read {blob}")
+    assert isinstance(items[5], Skipped)
+    assert tree in items[5].detail
+
+
+def test_a_missing_commit_is_skipped(repository: Repository) -> None:
+    names = [repository.commit(f"fix: number {n}", {"a": f"{n}\n"}) for n in range(3)]
+    asked = (names[2], "1" * 40, names[0])
+    items = list(read_commits(open_repository(repository.folder).git, asked))
+    assert [(item.hash, type(item)) for item in items] == [(names[2], Commit), ("1" * 40, Skipped), (names[0], Commit)]
+
+
+def test_a_promisor_remote_is_never_asked(repository: Repository, tmp_path: Path) -> None:
+    repository.commit("feat: root", {"a": "1\n"})
+    repository.commit("fix: two", {"a": "2\n"})
+    witness = tmp_path / "asked"
+    repository.git("config", "remote.origin.url", f"ext::sh -c 'touch {witness}'")
+    repository.git("config", "remote.origin.promisor", "true")
+    repository.git("config", "extensions.partialClone", "origin")
+    repository.git("config", "protocol.ext.allow", "always")
+    remove_blob(repository, "HEAD:a")
+    items = read(repository)
+    assert [type(item) for item in items] == [Commit, Skipped]
+    assert not witness.exists()
+
+
+def test_a_file_of_one_huge_line_is_not_kept_in_memory(repository: Repository) -> None:
+    megabytes = 24
+    repository.commit("feat: root", {"a": "1\n"})
+    huge = repository.commit("feat: huge", {"huge.json": b"x" * (megabytes << 20)})
+    repository.commit("fix: two", {"a": "2\n"})
+    tracemalloc.start()
+    try:
+        items = read(repository)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [type(item) for item in items] == [Commit, Skipped, Commit]
+    assert isinstance(items[1], Skipped)
+    assert (items[1].hash, items[1].reason) == (huge, "too-large")
+    assert peak_bytes < 4 * git_stream.MAXIMUM_COMMIT_BYTES
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 7, 1 << 18])
+def test_the_size_of_a_chunk_changes_nothing(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
+) -> None:
+    for n in range(4):
+        repository.commit(f"fix: number {n}", {"a": f"line {n}\n" * n * 20})
+    expected = read(repository, maximum_bytes=600)
+    monkeypatch.setattr(git_stream, "_CHUNK_BYTES", chunk_bytes)
+    assert read(repository, maximum_bytes=600) == expected
+    assert [type(item) for item in expected] == [Commit, Commit, Skipped, Skipped]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("0 +0000", "1970-01-01T00:00:00+00:00"),
+        ("1700000000 +0530", "2023-11-15T03:43:20+05:30"),
+        ("1700000000 -0001", "2023-11-14T22:12:20-00:01"),
+        ("1700000000 +9959", None),
+        ("99999999999999 +0000", None),
+        ("", None),
+    ],
+)
+def test_dates(raw: str, expected: str | None) -> None:
+    assert git_stream._moment(raw) == expected
+
+
+def test_the_caller_may_stop_early(repository: Repository) -> None:
+    names: Sequence[str] = [repository.commit(f"fix: number {n}", {"a": f"{n}\n" * 9_000}) for n in range(9)]
+    stream = read_commits(open_repository(repository.folder).git, names)
+    assert next(stream).hash == names[0]
+    stream.close()
+
+
+def test_git_that_is_stopped_from_outside_is_no_bad_commit(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = repository.commit("feat: root", {"a": "1\n"})
+    git = open_repository(repository.folder).git
+    impostor = tmp_path / "bin" / "git"
+    impostor.parent.mkdir()
+    impostor.write_text("#!/bin/sh\nkill -9 $$\n")
+    impostor.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{impostor.parent}:{os.environ['PATH']}")
+    with pytest.raises(MachineError, match="git ended with code -9"):
+        list(read_commits(git, [name]))
