@@ -5,9 +5,12 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+
+if TYPE_CHECKING:
+    from judges.ggml_oracle import Ggml
 
 pytest_plugins = ["models_fixture"]
 
@@ -39,6 +42,17 @@ def llama_library() -> Path:
     if not list(folder.glob("libllama*")):
         missing("llama.cpp", "run scripts/check, or npm install in tests/judges, or set LLAMA_LIB_DIR")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ggml() -> "Ggml":
+    """The real ggml's encoders."""
+    from judges.ggml_oracle import Ggml
+
+    try:
+        return Ggml()
+    except (ImportError, OSError):
+        missing("libggml-python", "run scripts/check, or pip install libggml-python")
 
 
 @dataclass

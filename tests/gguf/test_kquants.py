@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import missing
 from gguf import GGMLQuantizationType as Type
 from gguf import quants
 from judges.ggml_oracle import Ggml
@@ -52,15 +51,6 @@ CASES: dict[str, Maker] = {
     "huge": lambda r: r.normal(0, 1e37, SHAPE),
 }
 ENCODERS = {"q4_k": (encode_q4_k, Type.Q4_K, 144), "q6_k": (encode_q6_k, Type.Q6_K, 210)}
-
-
-@pytest.fixture(scope="module")
-def ggml() -> Ggml:
-    """The encoders that ours are held against."""
-    try:
-        return Ggml()
-    except (ImportError, OSError):
-        missing("libggml-python", "run scripts/check, or pip install libggml-python")
 
 
 @pytest.mark.judge("ggml")
