@@ -7,6 +7,7 @@ classes to `classify`, and what a model is shown to `fit`.
 Format: git-diff(1), "Generating patch text with -p" and "Combined diff format".
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,6 +34,10 @@ _EXTENDED = (
     "GIT binary patch",
 )
 _SUBMODULE_MODE = "160000"
+_SUBMODULE_LOG = re.compile(
+    r"Submodule (.+?) (?:contains (?:modified|untracked) content"
+    r"|[0-9a-f]{4,64}\.{2,3}[0-9a-f]{4,64}(?: \((?:(new submodule)|(submodule deleted)|.+)\))?:?)\r?"
+)
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,8 @@ class _Reader:
                 self._git_part(line)
             elif line.startswith(("diff --cc ", "diff --combined ")):
                 self._combined_part(line)
+            elif line.startswith("Submodule ") and (named := _SUBMODULE_LOG.fullmatch(line)):
+                self._submodule_part(named)
             elif line.startswith("--- ") and self._begins_plain_part():
                 self._plain_part()
             elif line.startswith("@@") and self.drafts:
@@ -169,7 +176,7 @@ class _Reader:
         old, new = both_names(line[len("diff --git ") :].rstrip("\r")) or _names_below(header)
         for extended in header[1:]:
             _note(draft, extended.rstrip("\r"))
-        draft.path = draft.path or new or line[len("diff --git ") :].strip()
+        draft.path = draft.path or (old if new == NO_FILE else new) or line[len("diff --git ") :].strip()
         if draft.status == "M" and old not in ("", new, NO_FILE):
             draft.status, draft.old_path = "R", old
         self.drafts.append(draft)
@@ -182,6 +189,26 @@ class _Reader:
             _note(draft, extended.rstrip("\r"))
         draft.path = unquote(line.split(" ", 2)[2].rstrip("\r"))
         self.drafts.append(draft)
+
+    def _submodule_part(self, line: re.Match[str]) -> None:
+        """Read what `--submodule=log` writes: one line, and the subjects of commits in place of hunks.
+
+        Git counts a submodule as a file of one line. One with changes of its own gets further lines of its name.
+        """
+        path, new, gone = line.groups()
+        self.at += 1
+        start = self.at
+        while self.at < len(self.lines) and self.lines[self.at].startswith(("  > ", "  < ")):
+            self.at += 1
+        subjects = self.lines[start : self.at]
+        if self.drafts and self.drafts[-1].submodule and self.drafts[-1].path == path:
+            draft = self.drafts[-1]
+            draft.header.append(line[0])
+        else:
+            status: Status = "A" if new else "D" if gone else "M"
+            draft = _Draft(path, [line[0]], status=status, submodule=True, added=int(not gone), deleted=int(not new))
+            self.drafts.append(draft)
+        draft.hunks += ["\n".join(subjects)] if subjects else []
 
     def _begins_plain_part(self) -> bool:
         below = self.at + 2

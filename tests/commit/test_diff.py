@@ -198,3 +198,41 @@ def test_a_file_that_a_merge_adds(repository: Repository) -> None:
     text = "diff --cc new.txt\nindex 0000000,0000000..d95f3ad\nnew file mode 100644\n--- /dev/null\n+++ b/new.txt\n"
     change = one(parse_diff(text + "@@@ -0,0 -0,0 +1,1 @@@\n++content\n"))
     assert (change.path, change.status, change.added) == ("new.txt", "A", 1)
+
+
+@pytest.fixture
+def with_submodule(repository: Repository) -> Repository:
+    """A repository whose submodule `my lib` stands one commit back, and is changed."""
+    library = Repository(repository.folder.parent / "library")
+    library.folder.mkdir()
+    library.git("init", "--quiet", "--initial-branch=main")
+    library.commit("feat: one", {"f": "1\n"})
+    library.commit("feat: two", {"f": "2\n"})
+    url = str(library.folder)
+    repository.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", url, "my lib")
+    repository.commit("feat: add the library")
+    repository.git("-C", "my lib", "checkout", "--quiet", "HEAD~1")
+    repository.write("my lib/f", "changed\n")
+    return repository
+
+
+@pytest.mark.parametrize("form", ["short", "log"])
+def test_a_submodule(with_submodule: Repository, form: str) -> None:
+    change = one(parse_diff(patch(with_submodule, f"--submodule={form}")))
+    assert (change.path, change.status, change.submodule, change.added, change.deleted) == ("my lib", "M", True, 1, 1)
+    assert ("Subproject commit" if form == "short" else "  < feat: two") in change.hunks[0]
+
+
+def test_a_submodule_added_and_removed(with_submodule: Repository) -> None:
+    empty = with_submodule.git("hash-object", "-t", "tree", "/dev/null")
+    for sides, status in {("HEAD", empty): "D", (empty, "HEAD"): "A"}.items():
+        for form in ("short", "log"):
+            _, change = parse_diff(patch(with_submodule, f"--submodule={form}", *sides))
+            counts = (change.added, change.deleted)
+            assert (change.path, change.status, change.submodule) == ("my lib", status, True)
+            assert counts == ((1, 0) if status == "A" else (0, 1))
+
+
+def test_the_files_of_a_submodule_follow_it(with_submodule: Repository) -> None:
+    submodule, file = parse_diff(patch(with_submodule, "--submodule=diff"))
+    assert (submodule.submodule, submodule.hunks, file.path, file.submodule) == (True, (), "my lib/f", False)
