@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-from gguf import quants
 from gguf import GGMLQuantizationType as Type
+from gguf import quants
 
 from joco_mlx.gguf.q4_k import encode_q4_k
 from joco_mlx.gguf.q6_k import encode_q6_k
