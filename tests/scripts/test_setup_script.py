@@ -162,3 +162,91 @@ def test_an_unknown_option_is_refused(machine: Machine) -> None:
     assert done.returncode == 2
     assert "'--fast'" in done.stderr
     assert "Usage" in done.stderr
+
+
+def test_pip_brings_a_hashed_uv_where_there_is_none(machine: Machine) -> None:
+    (machine.programs / "uv").rename(machine.programs / "uv-to-copy")
+    done = machine.setup(FAKE_UV=str(machine.programs / "uv-to-copy"))
+    assert done.returncode == 0, done.stderr
+    pip = machine.asked()[0]
+    assert "--target .uv" in pip
+    assert "--require-hashes --requirement requirements-uv.txt" in pip
+    assert "--user" not in pip
+
+
+@pytest.mark.parametrize("version", [pytest.param("0.4.30", id="too-old"), pytest.param("", id="shim-without-uv")])
+def test_a_uv_that_cannot_do_the_work_is_passed_over(machine: Machine, version: str) -> None:
+    machine.program("uv", f"#!/usr/bin/env bash\n[ -n '{version}' ] && echo uv {version} || exit 127\n")
+    machine.setup(FAKE_UV=str(machine.program("uv-to-copy", FAKE_UV)))
+    assert machine.asked()[0].startswith("pip ")
+
+
+def test_without_uv_and_pip_the_next_step_is_told(machine: Machine) -> None:
+    (machine.programs / "uv").unlink()
+    done = machine.setup(FAKE_PIP_MISSING="1")
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[0] == "setup: There is neither uv nor a python3 with pip here."
+    assert "brew install uv" in done.stderr
+
+
+def test_node_comes_by_hash_where_the_gate_has_none(machine: Machine) -> None:
+    (machine.programs / "npm").unlink()
+    machine.setup("--dev")
+    assert "--target .uv/node --require-hashes -r requirements-node.txt" in machine.asked()[-1]
+
+
+def test_uv_is_told_of_the_index_that_pip_knows(machine: Machine) -> None:
+    machine.setup(FAKE_PIP_INDEX="https://mirror.example/simple")
+    assert all(line.endswith("[https://mirror.example/simple]") for line in machine.asked())
+
+
+def test_the_index_of_the_environment_beats_the_file(machine: Machine) -> None:
+    machine.setup(PIP_INDEX_URL="https://first.example/simple", FAKE_PIP_INDEX="https://second.example/simple")
+    assert all(line.endswith("[https://first.example/simple]") for line in machine.asked())
+
+
+def test_the_index_that_uv_knows_is_left_alone(machine: Machine) -> None:
+    machine.setup(UV_DEFAULT_INDEX="https://own.example/simple", FAKE_PIP_INDEX="https://mirror.example/simple")
+    assert all(line.endswith("[https://own.example/simple]") for line in machine.asked())
+
+
+def test_a_home_that_cannot_be_written_is_not_needed(machine: Machine) -> None:
+    machine.program("uv", FAKE_UV + 'echo "cache $UV_CACHE_DIR $UV_PYTHON_INSTALL_DIR" >>"$LOG"\n')
+    done = machine.setup(HOME="/dev/null")
+    assert done.returncode == 0, done.stderr
+    assert f"cache {machine.folder}/.uv/cache {machine.folder}/.uv/python" in machine.asked()
+
+
+UNAME = "#!/usr/bin/env bash\n[ $1 = -s ] && echo {} || echo {}\n"
+
+
+@pytest.mark.parametrize(
+    ("system", "hardware", "tools", "told"),
+    [
+        pytest.param("Darwin", "arm64", {"sw_vers": "echo 13.6.1"}, "macOS 13.6.1 is too old", id="old-macos"),
+        pytest.param("Darwin", "x86_64", {"sysctl": "exit 1"}, "This is an Intel Mac", id="intel-mac"),
+        pytest.param("Darwin", "x86_64", {"sysctl": "echo 1"}, "arch -arm64", id="rosetta"),
+        pytest.param("Linux", "x86_64", {"getconf": "echo glibc 2.31"}, "here it is 'glibc 2.31'", id="old-glibc"),
+        pytest.param("Linux", "x86_64", {"getconf": "exit 1"}, "another C library", id="musl"),
+        pytest.param("Linux", "riscv64", {}, "not on Linux riscv64", id="hardware"),
+        pytest.param("MINGW64_NT-10.0", "x86_64", {}, "WSL 2", id="windows"),
+    ],
+)
+def test_a_machine_without_mlx_gets_one_sentence(
+    machine: Machine, system: str, hardware: str, tools: dict[str, str], told: str
+) -> None:
+    machine.program("uname", UNAME.format(system, hardware))
+    for name, body in tools.items():
+        machine.program(name, f"#!/usr/bin/env bash\n{body}\n")
+    done = machine.setup()
+    assert done.returncode == 4
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+    assert machine.asked() == []
+
+
+@pytest.mark.parametrize("version", ["14.0", "15.7.1", "26.1"])
+def test_a_current_mac_passes(machine: Machine, version: str) -> None:
+    machine.program("uname", UNAME.format("Darwin", "arm64"))
+    machine.program("sw_vers", f"#!/usr/bin/env bash\necho {version}\n")
+    assert machine.setup().returncode == 0
