@@ -171,7 +171,8 @@ def commit_with(ollama: str, name: str, repository: Path) -> str:
     def git(*words: str, stdin: str = "") -> str:
         identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
         command = ["git", "-C", str(repository), *identity, *words]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=True).stdout
+        own_settings = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}  # no signing, no hooks, no templates
+        return subprocess.run(command, env=own_settings, input=stdin, capture_output=True, text=True, check=True).stdout
 
     repository.mkdir()
     git("init", "--quiet")
