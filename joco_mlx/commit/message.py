@@ -19,7 +19,7 @@ BREAKING_TOKENS = ("BREAKING CHANGE", "BREAKING-CHANGE")
 _HEADER = re.compile(rf"(\w+)(?:\(({DOT}*?)\))?(!?): ({DOT}*)", re.ASCII)
 _BREAKING = re.compile(r"(BREAKING[ -]CHANGE):")
 _FOOTER = re.compile(rf"([A-Za-z][\w-]*)(?:: +| (?=#))(?=[^{SPACES}])", re.ASCII)
-_PR_SUFFIX = re.compile(r"(?:\s+\([#!]\d+\))+\s*\Z")
+_PR_SUFFIX = re.compile(r"(?<=\s)\([#!]\d+\)")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,10 @@ def parse(text: str) -> Message | None:
 
 def strip_pr_suffix(header: str) -> str:
     """Return `header` without the ` (#1234)` that a forge appends when it squashes a pull request."""
-    return _PR_SUFFIX.sub("", header)
+    bare = header.rstrip()
+    while _PR_SUFFIX.fullmatch(bare, start := bare.rfind("(")):
+        header = bare = bare[:start].rstrip()
+    return header
 
 
 def _footer_start(lines: list[str]) -> int:

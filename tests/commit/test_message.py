@@ -158,6 +158,10 @@ def test_knows_what_breaks_compatibility(message: Message, breaks: bool) -> None
         ("fix: a(#1)", "fix: a(#1)"),
         ("fix: a (issue #1)", "fix: a (issue #1)"),
         ("fix: a #1", "fix: a #1"),
+        ("fix: a ", "fix: a "),
+        ("(#1)", "(#1)"),
+        pytest.param("fix: a" + " (#1)" * 5_000, "fix: a", id="many"),
+        pytest.param("fix: a" + " (#1)" * 5_000 + "b", "fix: a" + " (#1)" * 5_000 + "b", id="many inside"),
     ],
 )
 def test_strips_the_number_of_a_pull_request(header: str, bare: str) -> None:
