@@ -1,0 +1,123 @@
+"""The diff that a message is wanted for: what is staged, a file, or standard input.
+
+Decides where a diff comes from and what its absence means. The staged diff looks exactly as the dataset's diffs do
+(`dataset.plain_git`), whatever the user has configured; only whether the repository may be trusted is asked with the
+user's own settings, because `safe.directory` lives there.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+from joco_mlx import process
+from joco_mlx.dataset.plain_git import DIFF_OPTIONS, PlainGit
+from joco_mlx.errors import InputError
+
+STANDARD_INPUT = "-"
+LARGEST_DIFF_BYTES = 256 << 20
+_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+_INSTALL_GIT = "Install git (on a Mac: xcode-select --install) and try again."
+
+
+def staged_diff(repository: Path) -> str:
+    """Return the patch of everything that is staged in `repository`.
+
+    Raises:
+        InputError: There is no repository, nothing is staged, or a merge conflict is not resolved.
+        MachineError: git is not installed.
+    """
+    git = PlainGit(_git_dir(repository))
+    parent = git.run("rev-parse", "--verify", "--quiet", "HEAD^{tree}")
+    tree = parent if parent.code == 0 else git.run("hash-object", "-t", "tree", "--stdin")  # nothing: the empty tree
+    words = ("diff-index", "--cached", "--ita-invisible-in-index", *DIFF_OPTIONS, tree.stdout.decode().strip(), "--")
+    done = process.run(git.command(*words), env=_plain_environment(repository))
+    if done.code != 0:
+        raise InputError(
+            f"The staged changes of {repository} cannot be read: {done.complaint}.", f"Try: git -C {repository} fsck"
+        )
+    patch = done.stdout.decode("utf-8", "replace")
+    if not patch.strip():
+        raise InputError(f"Nothing is staged in {repository}.", "Stage what the message is for: git add --patch")
+    if patch.startswith("* Unmerged path ") or "\n* Unmerged path " in patch:
+        raise InputError(
+            f"{repository} is in the middle of a merge with conflicts.",
+            "Resolve them and stage the result: git add FILE",
+        )
+    return patch
+
+
+def read_diff(source: str, stdin: IO[bytes] | None = None) -> str:
+    """Return the diff in the file `source`, or on standard input when `source` is `-`.
+
+    Bytes that are no UTF-8 become U+FFFD, as in the dataset.
+
+    Raises:
+        InputError: The file cannot be read, is empty, or is far larger than any diff that a person writes about.
+    """
+    if source == STANDARD_INPUT:
+        where, content = "standard input", (stdin or sys.stdin.buffer).read(LARGEST_DIFF_BYTES + 1)
+    else:
+        where, content = source, _read(Path(source))
+    if len(content) > LARGEST_DIFF_BYTES:
+        raise InputError(
+            f"The diff in {where} has more than {LARGEST_DIFF_BYTES >> 20} MB.", "Give the diff of one commit."
+        )
+    if not content.strip():
+        raise InputError(
+            f"The diff in {where} is empty.",
+            "Give a diff that changes something: git diff HEAD | joco-mlx suggest --diff -",
+        )
+    return content.decode("utf-8", "replace")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(LARGEST_DIFF_BYTES + 1)
+    except OSError as problem:
+        raise InputError(
+            f"{path} cannot be read: {problem.strerror or problem}.",
+            "Give a file with a diff, or - for standard input.",
+        ) from problem
+
+
+def _git_dir(repository: Path) -> Path:
+    """Ask git, with the user's own settings, whether there is a repository that it trusts."""
+    process.find("git", _INSTALL_GIT)
+    if not repository.is_dir():
+        raise InputError(f"There is no folder {repository}.", "Give the folder of a repository with --repo DIR.")
+    variables = {"LC_ALL": "C", **({} if _is_here(repository) else dict.fromkeys(_PLACES))}
+    done = process.run(["git", "-C", repository, "rev-parse", "--absolute-git-dir"], env=variables)
+    if done.code == 0:
+        return Path(os.fsdecode(done.stdout.removesuffix(b"\n")))
+    if b"dubious ownership" in done.stderr:
+        raise InputError(
+            f"{repository} belongs to another user, and git does not trust it.",
+            f"If you do: git config --global --add safe.directory {repository.resolve()}",
+        )
+    raise InputError(
+        f"{repository} is no git repository ({done.complaint}).",
+        "Change into one, or name it with --repo DIR, or give a diff with --diff FILE.",
+    )
+
+
+def _plain_environment(repository: Path) -> dict[str, str | None]:
+    """Take away what changes a patch, but keep the index that git gives to a hook of `git commit --all`."""
+    foreign = dict.fromkeys(name for name in os.environ if name.startswith("GIT_") and name != "GIT_EXEC_PATH")
+    index = os.environ.get("GIT_INDEX_FILE") if _is_here(repository) else None
+    return {
+        **foreign,
+        "GIT_INDEX_FILE": str(Path(index).absolute()) if index else None,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_NO_LAZY_FETCH": "1",
+        "LC_ALL": "C",
+    }
+
+
+def _is_here(repository: Path) -> bool:
+    """Whether git's variables, which a hook inherits, are about this repository."""
+    return repository.resolve() == Path.cwd()
