@@ -1,0 +1,81 @@
+"""English as commit messages use it: which words say nothing, which are orders, and what is left of a word as a stem."""
+
+import re
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+IMPERATIVES = _words(
+    """
+    abort accept access activate adapt add adjust adopt advance align allow animate annotate append apply ask assert
+    assign attach avoid backport batch bind block bound branch break bring build bump bundle bypass cache calculate
+    call cancel cap capture cast catch change check clarify clean clear clone close collapse collect combine compare
+    compile complete compress compute configure confirm connect consider consolidate construct continue convert copy
+    correct count cover crash create customize cut debug decode decouple decrease deduplicate default defer define
+    delay delegate delete deliver deny deploy deprecate derive describe detect determine dim disable discard display
+    dispose divide document downgrade draw drop dump duplicate edit elide eliminate embed emit enable encode enforce
+    ensure enter escape evaluate exceed exclude execute exit expand expect explain export expose extend extract fail
+    fall feed fetch fill filter find finish fix flatten flush focus follow forbid force format forward free freeze
+    generate get give go group guard handle harden hash help hide hint hold honor honour hook identify ignore
+    implement import improve include increase indent index infer inform inherit initialize inject inline insert
+    install instrument integrate introduce invalidate invert invoke isolate iterate join judge keep kill label
+    launch leave let lift limit link list listen load localize lock log look lower make manage map mark match
+    measure mention merge migrate minify mirror mock modernize modify mount move mute name narrow negate normalize
+    note notify nudge obtain offer omit open optimize order organize override pad parse pass patch perform persist
+    pick pin place point poll populate port postpone prefer prefix prepare preserve prevent print prioritize proceed
+    process produce promote propagate protect prove provide prune publish pull purge push put query queue quote
+    raise randomize re-enable reach read rearrange rebase rebuild recognize recommend reconnect record recover
+    redirect reduce refactor refer reference refine reflect reformat refresh refuse regenerate register reject relax
+    release relocate rely remember remove rename render reopen reorder reorganize repair repeat replace report
+    represent request require reset reshape resize resolve respect respond restart restore restrict restructure
+    retain rethrow retry return reuse revert revise rework rewrite rotate round route run sanitize save say scale
+    schedule scope seal search seed select send separate serialize serve set share shift ship shorten show shrink
+    shut silence simplify sit skip snap sort specify speed split stabilize stack stage standardize start state stay
+    stop store stream streamline strip style submit substitute succeed suggest support suppress swap switch sync
+    synchronize take teach tell terminate test thread throttle throw tidy tighten time toggle tolerate touch trace
+    track transform translate treat trigger trim truncate try tune turn tweak type unblock undo unify uninstall
+    unpack unpin unset unwrap update upgrade upload use validate vendor verify version wait walk warn watch weaken
+    widen wire work wrap write yield zip
+    """
+)
+"""Verbs that an order in a commit message begins with."""
+
+EMPTY_WORDS = _words(
+    """
+    a about after again all also an and any are as at avoid be because been before being better both but by can
+    change code correct do does doing during each ensure etc every few file files fix for from get had has have how
+    if improve in instead into is issue it its just make more most new no nor not now of off on once only or other
+    our out over own problem properly same should simplify so some still such support than that the their them then
+    there these they this those through to too under until up update use used using very via was we were what when
+    where which while who why will with without work you your
+    """
+)
+"""Words that a diff need not hold for the message to be about it."""
+
+_NOT_IN_ORDERS = re.compile(r"(?:[a-z]{3,}(?:ed|ing)|[a-z]{2,}[^s'iu]s)$")
+_ENDINGS = re.compile(
+    r"(?:izations?|isations?|ations?|ments?|ings?|ities|ness|ances?|ences?|able|ible|ally|ers?|ors?|ies|ied"
+    r"|ed|es|ly|al|s|e|y)$"
+)
+
+
+def is_order(word: str) -> bool | None:
+    """Whether `word` is a verb in the imperative; None when that cannot be told from the word alone."""
+    if word in IMPERATIVES:
+        return True
+    if word in EMPTY_WORDS or _NOT_IN_ORDERS.search(word):
+        return False
+    return None
+
+
+def stem(word: str) -> str:
+    """Return what inflections of a word have in common (at least three letters), good enough to look for in a diff.
+
+    No dictionary: `caching`, `cached` and `caches` become `cach`.
+    """
+    shorter = _ENDINGS.sub("", word)
+    if len(shorter) >= 4 and shorter[-1] == shorter[-2] and shorter[-1] not in "ls":
+        shorter = shorter[:-1]
+    return shorter if len(shorter) >= 3 else word
