@@ -7,6 +7,7 @@ from functools import cached_property
 from joco_mlx.commit.diff import FileChange, parse_diff
 from joco_mlx.commit.message import Message, parse, strip_pr_suffix
 from joco_mlx.commit.record import Record
+from joco_mlx.dataset import quality
 from joco_mlx.dataset.git_stream import Commit
 
 _WORD = re.compile(r"[^\W\d_](?:[\w'./-]*\w)?")
@@ -22,6 +23,8 @@ class Candidate:
     author: str = ""
     """`Name <e-mail>`; empty where only the hash of it is known."""
     is_root: bool = False
+    known_score: int | None = None
+    """The score that a record carries; None when it has yet to be worked out."""
 
     @classmethod
     def of_commit(cls, commit: Commit, *, is_root: bool = False) -> "Candidate":
@@ -33,7 +36,7 @@ class Candidate:
     def of_record(cls, record: Record) -> "Candidate":
         """Look at a record that was extracted before."""
         header = strip_pr_suffix(record.output.partition("\n")[0]).strip()
-        return cls(header, record.input)
+        return cls(header, record.input, known_score=record.metadata.quality_score)
 
     @cached_property
     def message(self) -> Message | None:
@@ -59,3 +62,8 @@ class Candidate:
     def lowered_patch(self) -> str:
         """The diff in lower case."""
         return self.patch.lower()
+
+    @cached_property
+    def score(self) -> int:
+        """The points of the rubric, 0 to 100."""
+        return quality.score(self).total if self.known_score is None else self.known_score
