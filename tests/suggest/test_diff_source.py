@@ -1,5 +1,7 @@
 """Where a diff comes from, on real repositories and with hostile settings."""
 
+import io
+import os
 import subprocess
 from pathlib import Path
 
@@ -7,8 +9,9 @@ import pytest
 from conftest import Repository
 
 from joco_mlx.commit.diff import parse_diff
-from joco_mlx.errors import InputError
-from joco_mlx.suggest.source import staged_diff
+from joco_mlx.errors import InputError, MachineError
+from joco_mlx.suggest import source
+from joco_mlx.suggest.source import read_diff, staged_diff
 
 
 def stage(repository: Repository, **files: str) -> None:
@@ -124,3 +127,70 @@ def test_variables_of_another_repository_do_not_count(
     monkeypatch.setenv("GIT_INDEX_FILE", str(other.folder / ".git" / "index"))
     monkeypatch.chdir(other.folder)
     assert "b/a" in staged_diff(repository.folder)
+
+
+def test_nothing_staged_names_the_next_command(repository: Repository) -> None:
+    with pytest.raises(InputError, match="Nothing is staged in") as caught:
+        staged_diff(repository.folder)
+    assert "git add" in caught.value.hint
+    repository.commit("chore: begin", {"a": "1\n"})
+    repository.write("new", "")
+    repository.git("add", "--intent-to-add", "new")
+    with pytest.raises(InputError, match="Nothing is staged in"):
+        staged_diff(repository.folder)
+
+
+def test_a_conflict_is_told(repository: Repository) -> None:
+    repository.commit("chore: begin", {"a": "1\n"})
+    repository.git("checkout", "--quiet", "-b", "side")
+    repository.commit("fix: change a", {"a": "2\n"})
+    repository.git("checkout", "--quiet", "main")
+    repository.commit("fix: change a otherwise", {"a": "3\n"})
+    with pytest.raises(subprocess.CalledProcessError):
+        repository.git("merge", "side")
+    with pytest.raises(InputError, match="merge with conflicts"):
+        staged_diff(repository.folder)
+
+
+def test_a_folder_that_is_no_repository_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no git repository") as caught:
+        staged_diff(tmp_path)
+    assert "--diff FILE" in caught.value.hint
+    with pytest.raises(InputError, match="There is no folder"):
+        staged_diff(tmp_path / "nowhere")
+
+
+def test_a_machine_without_git_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MachineError, match="'git' is not on PATH") as caught:
+        staged_diff(tmp_path)
+    assert "xcode-select" in caught.value.hint
+
+
+def test_a_file_and_standard_input_give_the_same(tmp_path: Path) -> None:
+    raw = b"diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -1 +1 @@\n-\xe4\n+b\n"
+    (tmp_path / "a.diff").write_bytes(raw)
+    found = read_diff(str(tmp_path / "a.diff"))
+    assert found == read_diff("-", io.BytesIO(raw))
+    assert "-�\n" in found
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\t\n"], ids=["nothing", "white space"])
+def test_an_empty_diff_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.diff").write_bytes(content)
+    with pytest.raises(InputError, match=r"The diff in .*a\.diff is empty"):
+        read_diff(str(tmp_path / "a.diff"))
+    with pytest.raises(InputError, match="The diff in standard input is empty"):
+        read_diff("-", io.BytesIO(content))
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.diff"):
+        with pytest.raises(InputError, match="cannot be read"):
+            read_diff(str(path))
+
+
+def test_an_endless_source_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "LARGEST_DIFF_BYTES", 1 << 20)
+    with pytest.raises(InputError, match="more than 1 MB"):
+        read_diff("/dev/zero" if os.path.exists("/dev/zero") else "-", io.BytesIO(bytes(2 << 20)))
