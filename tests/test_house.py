@@ -1,0 +1,104 @@
+"""Rules of the house that no linter knows: what tracked files may say, and that the documents tell the truth."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from conftest import missing
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = ROOT / "pyproject.toml"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+# Written apart, so that this file does not name them.
+PACKAGE_HOSTS = [
+    ".".join(name)
+    for name in [
+        *(("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("npmjs", "com"), ("yarnpkg", "com")),
+        *(("crates", "io"), ("anaconda", "org"), ("rubygems", "org"), ("proxy", "golang", "org")),
+        *(("deb", "debian", "org"), ("archive", "ubuntu", "com")),
+    ]
+]
+
+
+def tracked_texts() -> list[tuple[str, str]]:
+    """Path and text of every tracked file; bytes that are no UTF-8 are left out."""
+    if not (ROOT / ".git").exists():
+        missing("the git checkout", "clone the repository")
+    names = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")
+    paths = [(name, ROOT / name) for name in names if name]
+    return [(name, path.read_text("utf-8", "ignore")) for name, path in paths if path.is_file()]
+
+
+def test_no_tracked_file_names_a_package_host() -> None:
+    named = [(path, host) for path, text in tracked_texts() for host in PACKAGE_HOSTS if host in text]
+    assert named == []
+
+
+def test_no_tracked_file_names_this_machine() -> None:
+    places = {str(ROOT), str(Path.home())} - {"/"}
+    pattern = re.compile("|".join(rf"(?<![\w.~-]){re.escape(place)}(?![\w.-])" for place in places))
+    named = [(path, found.group()) for path, text in tracked_texts() if (found := pattern.search(text))]
+    assert named == []
+
+
+def test_the_environment_is_locked_in_requirements_files_only() -> None:
+    names = [Path(path).name for path, _ in tracked_texts()]
+    assert not {"uv.lock", "poetry.lock", "Pipfile.lock", "pdm.lock"} & set(names)
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-uv.txt"])
+def test_every_locked_package_has_a_hash(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    assert "index-url" not in text
+    entries = re.split(r"\n(?=\S)", text.strip())
+    assert entries
+    assert [entry for entry in entries if not re.match(r"[\w.-]+==\S+.*--hash=sha256:", entry, re.DOTALL)] == []
+
+
+def dependencies() -> list[str]:
+    """Names of every dependency that pyproject.toml declares, for running, building or checking."""
+    document = tomllib.loads(PYPROJECT.read_text("utf-8"))
+    declared = [*document["project"]["dependencies"]]
+    for group in document["dependency-groups"].values():
+        declared += [entry for entry in group if isinstance(entry, str)]
+    return sorted({re.match(r"[\w.-]+", entry)[0].lower() for entry in declared})  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", dependencies())
+def test_every_dependency_has_its_paragraph(name: str) -> None:
+    text = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
+    paragraph = re.search(rf"^### {re.escape(name)}\n+(.+?)(?=\n#|\Z)", text, re.DOTALL | re.MULTILINE | re.IGNORECASE)
+    assert paragraph, f"docs/dependencies.md has no paragraph on {name}"
+    assert len(paragraph[1].split()) >= 15
+
+
+def test_every_ignored_rule_has_its_reason() -> None:
+    ruff = PYPROJECT.read_text("utf-8").partition("[tool.ruff.lint]")[2].partition("[tool.mypy]")[0]
+    lines = ruff.splitlines()
+    ignored = [i for i, line in enumerate(lines) if re.match(r'  "[A-Z]+\d+",|"[^"]+" = \[', line)]
+    assert len(ignored) > 10
+    assert [lines[i] for i in ignored if not re.search(r"# \w+", lines[i]) and not lines[i - 1].startswith("# ")] == []
+
+
+def test_every_noqa_has_its_reason() -> None:
+    explained = re.compile(r"# noqa: [A-Z]+\d+(, [A-Z]+\d+)*  \(.{8,}\)$")
+    unexplained = []
+    for path, text in tracked_texts():
+        above = ""
+        for line in text.splitlines() if path.endswith(".py") and "test_house" not in path else []:
+            if "# noqa" in line and not explained.search(line) and "# noqa" not in above:
+                unexplained.append((path, line))
+            above = line
+    assert unexplained == []
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit(workflow: Path) -> None:
+    text = workflow.read_text("utf-8")
+    used = re.findall(r"uses:\s*(.+)$", text, re.MULTILINE)
+    assert used
+    assert [line for line in used if not re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+    assert re.search(r"^permissions:\n  contents: read$", text, re.MULTILINE)
