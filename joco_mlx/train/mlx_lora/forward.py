@@ -1,7 +1,8 @@
 """The forward pass of qwen2 and llama for training: only what the loss of the answer needs.
 
-Decides which positions are computed where: the layers work on all of them, the final norm and the head only on the rows
-that predict an answer token. Nothing is approximated. Leaves the weights, and what a layer is made of, to mlx-lm.
+Decides which positions are computed where. Every layer but the last works on all positions; the last one makes keys and
+values for all, but queries, output projection and MLP only for the rows that predict an answer token, and so do the
+final norm and the head. Nothing is approximated. Leaves the weights, and what a layer is made of, to mlx-lm.
 """
 
 from typing import Any
@@ -38,9 +39,10 @@ def answer_logits(model: Any, ids: Any, rows: Any) -> Any:
         [batch, answers, vocabulary], float32.
     """
     hidden = model.model.embed_tokens(ids)
-    for layer in model.layers:
+    *lower, last = model.layers
+    for layer in lower:
         hidden = _whole_layer(layer, hidden)
-    hidden = model.model.norm(mx.take_along_axis(hidden, rows[..., None], axis=1))
+    hidden = model.model.norm(_last_layer(last, hidden, rows))
     head = model.model.embed_tokens.as_linear if model.args.tie_word_embeddings else model.lm_head
     return head(hidden).astype(mx.float32)
 
@@ -55,6 +57,19 @@ def _whole_layer(layer: Any, hidden: Any) -> Any:
     else:
         mixed = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=attention.scale, mask="causal")
     return _after_attention(layer, hidden, mixed)
+
+
+def _last_layer(layer: Any, hidden: Any, rows: Any) -> Any:
+    """Like `_whole_layer`, but returns the outputs at `rows` only: [batch, answers, size]."""
+    attention, inputs = layer.self_attn, layer.input_layernorm(hidden)
+    asking = mx.take_along_axis(inputs, rows[..., None], axis=1)
+    queries = _heads(_linear(attention.q_proj, asking), attention.n_heads)
+    queries = attention.rope(queries, offset=rows[:, 0])  # the rows are consecutive, so their first is offset enough
+    keys = attention.rope(_heads(_linear(attention.k_proj, inputs), attention.n_kv_heads))
+    values = _heads(_linear(attention.v_proj, inputs), attention.n_kv_heads)
+    seen = mx.arange(hidden.shape[1]) <= rows[:, None, :, None]
+    mixed = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=attention.scale, mask=seen)
+    return _after_attention(layer, mx.take_along_axis(hidden, rows[..., None], axis=1), mixed)
 
 
 def _after_attention(layer: Any, hidden: Any, mixed: Any) -> Any:
