@@ -5,6 +5,7 @@ values for all, but queries, output projection and MLP only for the rows that pr
 final norm and the head. Nothing is approximated. Leaves the weights, and what a layer is made of, to mlx-lm.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from mlx_lm.models import llama, qwen2
@@ -27,24 +28,48 @@ def check_supported(model: Any) -> None:
         )
 
 
-def answer_logits(model: Any, ids: Any, rows: Any) -> Any:
+def answer_logits(model: Any, ids: Any, rows: Any, *, checkpointing: bool) -> Any:
     """Return the model's logits at some positions only, in float32.
 
     Args:
         model: A qwen2 or llama model of mlx-lm, with or without adapters.
         ids: [batch, length] token ids.
         rows: [batch, answers] positions of `ids`, consecutive in each row.
+        checkpointing: Keep only each layer's input for the backward pass and compute the rest again: a third more
+            work for a fraction of the memory.
 
     Returns:
         [batch, answers, vocabulary], float32.
     """
+    run = _checkpointed if checkpointing else _plain
     hidden = model.model.embed_tokens(ids)
     *lower, last = model.layers
     for layer in lower:
-        hidden = _whole_layer(layer, hidden)
-    hidden = model.model.norm(_last_layer(last, hidden, rows))
+        hidden = run(layer, _whole_layer, hidden)
+    hidden = run(last, lambda layer, inputs: _last_layer(layer, inputs, rows), hidden)
+    hidden = model.model.norm(hidden)
     head = model.model.embed_tokens.as_linear if model.args.tie_word_embeddings else model.lm_head
     return head(hidden).astype(mx.float32)
+
+
+Call = Callable[[Any, Any], Any]
+
+
+def _plain(layer: Any, call: Call, hidden: Any) -> Any:
+    return call(layer, hidden)
+
+
+def _checkpointed(layer: Any, call: Call, hidden: Any) -> Any:
+    """Run a layer so that its inner results are computed again when its gradient is.
+
+    The adapters are passed in, because a checkpointed function has gradients only for its arguments.
+    """
+
+    def inner(parameters: Any, inputs: Any) -> Any:
+        layer.update(parameters)
+        return call(layer, inputs)
+
+    return mx.checkpoint(inner)(layer.trainable_parameters(), hidden)
 
 
 def _whole_layer(layer: Any, hidden: Any) -> Any:
