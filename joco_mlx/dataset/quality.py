@@ -31,7 +31,7 @@ _GENERIC = re.compile(
     r"|code|stuff|things|formatting|style|comments?|deps|dependenc(?:y|ies)|versions?|changes?|fixes|errors?|build|ci)?"
     r"|(?:fix|correct)(?: \w+)? (?:typos?|spelling|grammar)\b.*"
 )
-_REFERENCE = re.compile(r"#\d+|\b[A-Z][A-Z0-9]+-\d+\b|https?://")
+_REFERENCE = re.compile(r"#\d+|\b(?!(?:AES|CP|ECMA|IEEE|ISO|PEP|RFC|RSA|SHA|UTF)-)[A-Z][A-Z0-9]+-\d+\b|https?://")
 _UNFINISHED = frozenset(
     {"wip", "tmp", "temp", "temporary", "hack", "hacky", "todo", "fixme", "stuff", "misc", "various", "oops"}
 )
@@ -132,7 +132,7 @@ def files_penalty(candidate: "Candidate") -> int:
 
 def is_generic(candidate: "Candidate") -> bool:
     """Whether the description would fit a thousand other commits ("fix typo", "update readme")."""
-    return _GENERIC.fullmatch(candidate.description.lower().strip()) is not None
+    return len(candidate.words) < 2 or _GENERIC.fullmatch(candidate.description.lower().strip()) is not None
 
 
 RULES: tuple[tuple[str, Callable[["Candidate"], int]], ...] = (
