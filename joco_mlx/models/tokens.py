@@ -9,14 +9,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tokenizers import Tokenizer as Fast
 
+from joco_mlx.commit.prompt import Template
 from joco_mlx.errors import InputError
-
-if TYPE_CHECKING:
-    from joco_mlx.commit.prompt import Template
 
 TOKENIZER_FILE = "tokenizer.json"
 
@@ -102,7 +100,7 @@ class Tokenizer:
             )
         return int(found)
 
-    def end_id(self, template: "Template") -> int:
+    def end_id(self, template: Template) -> int:
         """Return the id of the token that ends an answer in `template`: a target in training, the stop afterwards."""
         return self.token_id(template.end_token)
 
