@@ -29,3 +29,13 @@ def message_lines(text: str) -> list[str]:
     if "gpg:" in text:
         return [line for line in lines if not _GPG.match(line)]
     return lines
+
+
+def match_header(pattern: re.Pattern[str], header: str) -> re.Match[str] | None:
+    """Match a whole header, in which no dot may stand for a line terminator.
+
+    They are looked for first: a pattern that stumbles over one at the end would try every parenthesis before it.
+    """
+    if "\r" in header or "\u2028" in header or "\u2029" in header:
+        return None
+    return pattern.fullmatch(header)

@@ -12,18 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from joco_mlx.commit.grammar import DOT, NEWLINE, SPACES, TYPES, message_lines
+from joco_mlx.commit.grammar import DOT, NEWLINE, SPACES, TYPES, match_header, message_lines
 
 MAXIMUM_CHARS = 100
 """Of the header and of each line in body and footer, counted in UTF-16 code units as JavaScript does."""
 
 Level = Literal["error", "warning"]
 
-_BREAKING_HEADER = re.compile(rf"(\w*)(?:\(({DOT}*)\))?!: ({DOT}*)", re.ASCII)
-_HEADER = re.compile(rf"(\w*)(?:\(({DOT}*)\))?!?: ({DOT}*)", re.ASCII)
+_BREAKING_HEADER = re.compile(r"(\w*)(?:\((.*)\))?!: (.*)", re.ASCII)
+_HEADER = re.compile(r"(\w*)(?:\((.*)\))?!?: (.*)", re.ASCII)
 _NOTE = re.compile(rf"[{SPACES}|*]*BREAKING[ -]CHANGE[:{SPACES}]", re.ASCII | re.IGNORECASE)
 _ACTIONS = "close|closes|closed|fix|fixes|fixed|resolve|resolves|resolved"
-_SENTENCE = re.compile(rf"(?:{_ACTIONS})[{SPACES}]+({DOT}*?)(?={_ACTIONS}|\Z)", re.ASCII | re.IGNORECASE)
+_SENTENCE = re.compile(rf"(?:{_ACTIONS})[{SPACES}]++({DOT}*?)(?={_ACTIONS}|\Z)", re.ASCII | re.IGNORECASE)
 _DOTS = re.compile(rf"{DOT}+")
 _REFERENCE = re.compile(rf"#[\w-]+(?=[{SPACES},;)\]]|\Z)", re.ASCII)
 _URL = re.compile(r"\bhttps?://(?:www\.)?[-a-zA-Z0-9@:%_+.~#?&/=]+\b", re.ASCII)
@@ -74,7 +74,7 @@ def is_valid(text: str) -> bool:
 
 def _cut(text: str) -> _Parts:
     header, *rest = message_lines(text) or [""]
-    match = _BREAKING_HEADER.fullmatch(header) or _HEADER.fullmatch(header)
+    match = match_header(_BREAKING_HEADER, header) or match_header(_HEADER, header)
     start = next((index for index, line in enumerate(rest) if _starts_footer(line)), len(rest))
     return _Parts(
         raw_lines=NEWLINE.split(text),

@@ -8,7 +8,7 @@ unknown type or a description that starts with a capital.
 import re
 from dataclasses import dataclass
 
-from joco_mlx.commit.grammar import DOT, SPACES, TYPES, message_lines
+from joco_mlx.commit.grammar import SPACES, TYPES, match_header, message_lines
 from joco_mlx.commit.lint import Problem, is_valid, lint
 
 __all__ = ["TYPES", "Footer", "Message", "Problem", "is_valid", "lint", "parse", "strip_pr_suffix"]
@@ -16,7 +16,7 @@ __all__ = ["TYPES", "Footer", "Message", "Problem", "is_valid", "lint", "parse",
 BREAKING_TOKENS = ("BREAKING CHANGE", "BREAKING-CHANGE")
 
 # The scope is the shortest that fits, so that `fix(a): b (c): d` has the scope `a`; commitlint would read `a): b (c`.
-_HEADER = re.compile(rf"(\w+)(?:\(({DOT}*?)\))?(!?): ({DOT}*)", re.ASCII)
+_HEADER = re.compile(r"(\w+)(?:\((.*?)\))?(!?): (.*)", re.ASCII)
 _BREAKING = re.compile(r"(BREAKING[ -]CHANGE):")
 _FOOTER = re.compile(rf"([A-Za-z][\w-]*)(?:: +| (?=#))(?=[^{SPACES}])", re.ASCII)
 _PR_SUFFIX = re.compile(r"(?<=\s)\([#!]\d+\)")
@@ -66,7 +66,7 @@ def parse(text: str) -> Message | None:
     `Fixes #1`), and everything from the first line that begins with `BREAKING CHANGE:`.
     """
     header, *lines = message_lines(text) or [""]
-    match = _HEADER.fullmatch(header)
+    match = match_header(_HEADER, header)
     if match is None or not match[4].strip(SPACES):
         return None
     rest = [line.rstrip("\r") for line in lines]
