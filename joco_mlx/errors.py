@@ -55,3 +55,9 @@ class VerificationError(JocoError):
     """A check ran to its end, and what it checked is wrong."""
 
     exit_code = 6
+
+
+class Interrupted(JocoError):
+    """The user stopped it. What was done so far is kept; 128 + SIGINT, as shells report it."""
+
+    exit_code = 130
