@@ -1,0 +1,68 @@
+"""What became of the commits of a repository, or the records of a file: counted, and told in a sentence."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from joco_mlx.dataset.gates import GATES
+from joco_mlx.dataset.git_stream import Skipped
+
+_NAMED = 3
+_HASH_CHARS = 10
+_MEANINGS = {
+    **{gate.reason: gate.meaning for gate in GATES},
+    "empty": "have no message or change no file",
+    "duplicate": "repeat the message of an older one",
+}
+
+
+@dataclass
+class Funnel:
+    """Counts that add up: read = kept + rejected."""
+
+    repository: str
+    merges: int = 0
+    """Merges, which are never read."""
+    read: int = 0
+    kept: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Reason code -> number."""
+    skipped: list[Skipped] = field(default_factory=list)
+    """Commits that could not be read; not part of `read`."""
+
+    def keep(self) -> None:
+        """Count one that was let in."""
+        self.read += 1
+        self.kept += 1
+
+    def reject(self, reason: str) -> None:
+        """Count one that was not."""
+        self.read += 1
+        self.rejected[reason] += 1
+
+    def add(self, other: "Funnel") -> None:
+        """Add the counts of another funnel."""
+        self.merges += other.merges
+        self.read += other.read
+        self.kept += other.kept
+        self.rejected += other.rejected
+        self.skipped += other.skipped
+
+    def told(self) -> str:
+        """Say how many were kept, and why the others were not, the most frequent reason first."""
+        reasons = "; ".join(f"{count:,} {_MEANINGS[reason]}" for reason, count in self.ordered())
+        return f"{self.repository}: kept {self.kept:,} of {self.read:,}" + (f" ({reasons})." if reasons else ".")
+
+    def ordered(self) -> list[tuple[str, int]]:
+        """Return reason codes and counts, the most frequent first and equal ones by name."""
+        return sorted(self.rejected.items(), key=lambda item: (-item[1], item[0]))
+
+    def told_skipped(self) -> str:
+        """Say which commits could not be read, and why; empty when all could."""
+        if not self.skipped:
+            return ""
+        named = [f"{item.hash[:_HASH_CHARS]} ({item.detail})" for item in self.skipped[:_NAMED]]
+        more = len(self.skipped) - len(named)
+        listed = ", ".join(named) + (f" and {more:,} more" if more else "")
+        unreadable = sum(item.reason == "unreadable" for item in self.skipped)
+        too_large = len(self.skipped) - unreadable
+        return f"{self.repository}: skipped {unreadable:,} unreadable and {too_large:,} too large commits: {listed}."
