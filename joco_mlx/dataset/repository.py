@@ -203,4 +203,5 @@ def _name(folder: Path, remotes: tuple[str, ...]) -> str:
     path = folder.resolve()
     own = path.parent.name if path.name == ".git" else path.name
     last = re.split(r"[/\\:]", remotes[0].rstrip("/\\"))[-1] if remotes else own
-    return last.removesuffix(".git") or own.removesuffix(".git") or "repository"
+    named = last.removesuffix(".git").strip(".")
+    return named or own.removesuffix(".git") or "repository"
