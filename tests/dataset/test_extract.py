@@ -1,0 +1,99 @@
+"""From real repositories to records, and what is said about commits that stay out."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Repository
+
+from joco_mlx.commit.record import INSTRUCTION, Record, hash_author, read_records
+from joco_mlx.config import ExtractConfig
+from joco_mlx.dataset.extract import extract, extract_to_file
+from joco_mlx.dataset.funnel import Funnel
+from joco_mlx.progress import Silent
+
+
+class Notes(Silent):
+    """Keeps what a stage says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.fixture
+def history(repository: Repository) -> Repository:
+    """A root, two good commits, one by a bot, one that is not conventional, and one that changes nothing."""
+    repository.commit("feat(store): add a place for values", {"store.py": "values = {}\n"})
+    repository.commit("feat(store): look up values by key (#12)\n\nBody.\n", {"store.py": "def look_up(key): ...\n"})
+    repository.commit("fix: raise on unknown keys", {"store.py": "def look_up(key): raise UnknownKey(key)\n"})
+    repository.commit("chore: bump versions of keys", {"store.py": "x\n"}, GIT_AUTHOR_NAME="dependabot[bot]")
+    repository.commit("Look up faster", {"store.py": "y\n"})
+    repository.commit("chore: nothing at all in here")
+    return repository
+
+
+def records(repository: Repository, **fields: object) -> list[Record]:
+    return list(extract(ExtractConfig(**fields), repository.folder))
+
+
+def test_good_commits_become_records(history: Repository) -> None:
+    fixed, added = records(history)
+    name = history.git("rev-parse", "HEAD~4")
+    assert (added.instruction, added.output) == (INSTRUCTION, "feat(store): look up values by key")
+    assert added.input == history.git("show", "--format=", "--abbrev=7", name) + "\n"
+    about = added.metadata
+    assert (about.id, about.commit_hash, about.repository) == (f"repository-{name[:12]}", name, "repository")
+    assert (about.type, about.scope, about.author) == ("feat", "store", hash_author("Ada", "ada@example.com"))
+    assert about.authored_at == "2023-11-14T22:15:20+00:00"
+    assert about.quality_score >= 70
+    assert (fixed.output, fixed.metadata.scope) == ("fix: raise on unknown keys", None)
+
+
+def test_without_filters_every_commit_with_a_diff_is_kept(history: Repository) -> None:
+    funnel = Funnel("")
+    found = list(extract(ExtractConfig(filtered=False), history.folder, funnel=funnel))
+    assert [record.output for record in found] == [
+        "Look up faster",
+        "chore: bump versions of keys",
+        "fix: raise on unknown keys",
+        "feat(store): look up values by key",
+        "feat(store): add a place for values",
+    ]
+    assert (found[0].metadata.type, found[0].metadata.scope) == ("", None)
+    assert found[-1].input.startswith("diff --git a/store.py b/store.py\nnew file mode")
+    assert (funnel.read, funnel.kept, dict(funnel.rejected)) == (6, 5, {"empty": 1})
+
+
+def test_the_counts_add_up_and_are_told(history: Repository) -> None:
+    notes, funnel = Notes(), Funnel("")
+    list(extract(ExtractConfig(), history.folder, progress=notes, funnel=funnel))
+    assert dict(funnel.rejected) == {"root": 1, "bot": 1, "not-conventional": 1, "short-diff": 1}
+    assert funnel.read == funnel.kept + sum(funnel.rejected.values()) == 6
+    (line,) = notes.lines
+    assert line.startswith("repository: kept 2 of 6 (1 were written by a program; 1 have no conventional")
+
+
+def test_name_author_and_newest_few(history: Repository) -> None:
+    assert [record.metadata.id[:5] for record in records(history, name="tool")] == ["tool-", "tool-"]
+    assert len(records(history, max_commits=4)) == 1
+    assert records(history, author="dependabot", filtered=False)[0].output == "chore: bump versions of keys"
+
+
+def test_the_file_holds_the_records_of_all_repositories(history: Repository, tmp_path: Path) -> None:
+    history.git("clone", "--quiet", "--bare", ".", str(tmp_path / "mirror.git"))
+    out = tmp_path / "out" / "commits.jsonl"
+    total = extract_to_file(ExtractConfig(), [history.folder, tmp_path / "mirror.git"], out)
+    found = list(read_records(out))
+    assert [record.metadata.repository for record in found] == ["repository"] * 2 + ["mirror"] * 2
+    assert [record.input for record in found[:2]] == [record.input for record in found[2:]]
+    assert (total.kept, total.read, total.repository) == (4, 12, "2 repositories")
+
+
+def test_the_same_history_gives_the_same_bytes(history: Repository, tmp_path: Path) -> None:
+    extract_to_file(ExtractConfig(name="a"), [history.folder], tmp_path / "one.jsonl")
+    history.git("clone", "--quiet", "--mirror", ".", str(tmp_path / "mirror.git"))
+    history.git("-C", str(tmp_path / "mirror.git"), "gc", "--quiet", "--aggressive")
+    extract_to_file(ExtractConfig(name="a"), [tmp_path / "mirror.git"], tmp_path / "two.jsonl")
+    assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
