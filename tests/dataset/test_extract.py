@@ -1,5 +1,6 @@
 """From real repositories to records, and what is said about commits that stay out."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from joco_mlx.commit.record import INSTRUCTION, Record, hash_author, read_record
 from joco_mlx.config import ExtractConfig
 from joco_mlx.dataset.extract import extract, extract_to_file
 from joco_mlx.dataset.funnel import Funnel
+from joco_mlx.errors import ConflictError, InputError, UsageError
 from joco_mlx.progress import Silent
 
 
@@ -97,3 +99,61 @@ def test_the_same_history_gives_the_same_bytes(history: Repository, tmp_path: Pa
     history.git("-C", str(tmp_path / "mirror.git"), "gc", "--quiet", "--aggressive")
     extract_to_file(ExtractConfig(name="a"), [tmp_path / "mirror.git"], tmp_path / "two.jsonl")
     assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
+
+
+def test_an_output_that_exists_is_left_alone(history: Repository, tmp_path: Path) -> None:
+    out = tmp_path / "commits.jsonl"
+    out.write_text("mine")
+    with pytest.raises(ConflictError, match=r"commits\.jsonl exists"):
+        extract_to_file(ExtractConfig(), [history.folder], out)
+    assert out.read_text() == "mine"
+
+
+def test_nothing_is_written_when_nothing_is_kept(repository: Repository, tmp_path: Path) -> None:
+    repository.commit("begin", {"a": "1\n"})
+    repository.commit("go on", {"a": "2\n" * 20})
+    with pytest.raises(InputError, match=r"No commit became a record\. repository: kept 0 of 2 \(1 have no conv") as no:
+        extract_to_file(ExtractConfig(), [repository.folder], tmp_path / "out.jsonl")
+    assert "--no-filter" in no.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["repository"]
+
+
+def test_a_broken_second_repository_leaves_nothing(history: Repository, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="absent is no git repository"):
+        extract_to_file(ExtractConfig(), [history.folder, tmp_path / "absent"], tmp_path / "out.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["repository"]
+
+
+def test_one_name_for_two_repositories(history: Repository, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--name is 'a', but there are 2"):
+        extract_to_file(ExtractConfig(name="a"), [history.folder, history.folder], tmp_path / "out.jsonl")
+
+
+def test_unreadable_commits_are_named_and_cost_no_other(history: Repository) -> None:
+    lost = history.git("rev-parse", "HEAD~2")
+    blob = history.git("rev-parse", "HEAD~2:store.py")
+    (history.folder / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    notes, funnel = Notes(), Funnel("")
+    found = list(extract(ExtractConfig(filtered=False), history.folder, progress=notes, funnel=funnel))
+    assert [record.output[:8] for record in found] == ["fix: rai", "feat(sto", "feat(sto"]
+    assert len(funnel.skipped) == 2
+    assert f"skipped 2 unreadable and 0 too large commits: {history.git('rev-parse', 'HEAD~1')[:10]}" in notes.lines[1]
+    assert f"{lost[:10]} (unable to read {blob})" in notes.lines[1]
+
+
+def test_a_history_behind_a_missing_commit_is_told(history: Repository) -> None:
+    lost = history.git("rev-parse", "HEAD~3")
+    (history.folder / ".git" / "objects" / lost[:2] / lost[2:]).unlink()
+    funnel = Funnel("")
+    assert len(list(extract(ExtractConfig(filtered=False), history.folder, funnel=funnel))) == 1
+    assert [(item.hash, item.detail) for item in funnel.skipped] == [
+        (history.git("rev-parse", "HEAD~2"), "a parent is missing")
+    ]
+
+
+def test_latin_1_ends_as_json(repository: Repository, tmp_path: Path) -> None:
+    repository.commit("feat: begin", {"a.txt": "1\n"})
+    repository.commit("fix: tell about the café", {"a.txt": "caf\xe9 stays open\n".encode("latin-1")})
+    out = tmp_path / "out.jsonl"
+    extract_to_file(ExtractConfig(filtered=False), [repository.folder], out)
+    assert "+café stays open" in json.loads(out.read_text("utf-8").splitlines()[0])["input"]
