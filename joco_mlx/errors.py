@@ -57,7 +57,7 @@ class VerificationError(JocoError):
     exit_code = 6
 
 
-class Interrupted(JocoError):
+class StoppedError(JocoError):
     """The user stopped it. What was done so far is kept; 128 + SIGINT, as shells report it."""
 
     exit_code = 130
