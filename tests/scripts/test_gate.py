@@ -86,7 +86,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     command = (ROOT / ".ci/run").read_text("utf-8").splitlines()[-1]
     assert command == "./scripts/check"
-    assert f"\n{command}" in readme
+    assert f"\n    {command}\n" in readme
 
 
 def test_ci_fails_with_the_gate(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
