@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from conftest import missing
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = ROOT / "pyproject.toml"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 # Written apart, so that this file does not name them.
 PACKAGE_HOSTS = [
@@ -21,6 +23,7 @@ PACKAGE_HOSTS = [
         *(("deb", "debian", "org"), ("archive", "ubuntu", "com")),
     ]
 ]
+HEAVY = {"mlx", "mlx_lm", "numpy", "torch", "transformers"}
 
 
 def tracked_texts() -> list[tuple[str, str]]:
@@ -102,3 +105,52 @@ def test_actions_are_pinned_by_commit(workflow: Path) -> None:
     assert used
     assert [line for line in used if not re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
     assert re.search(r"^permissions:\n  contents: read$", text, re.MULTILINE)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; from joco_mlx.cli.main import main; sys.argv = ['joco-mlx', '--help']\n"
+        "try: main()\n"
+        "except SystemExit as end: print('exit', end.code or 0)\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    *shown, end, loaded = done.stdout.splitlines()
+    assert end == "exit 0"
+    assert any("Usage" in line for line in shown)
+    assert HEAVY & set(loaded.split()) == set()
+
+
+def commands() -> set[str]:
+    """Every command that joco-mlx has, groups spelled out."""
+    import click
+    from typer.main import get_command
+
+    from joco_mlx.cli.main import app
+
+    def leaves(command: click.Command, words: tuple[str, ...]) -> set[str]:
+        below = getattr(command, "commands", None)
+        if below is None:
+            return {" ".join(words)}
+        return set().union(*(leaves(part, (*words, name)) for name, part in below.items()))
+
+    return leaves(get_command(app), ())
+
+
+def test_the_readme_lists_the_commands_that_exist() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `joco-mlx ([a-z -]+)", readme, re.MULTILINE)) == commands()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    text = document.read_text("utf-8")
+    targets = re.findall(r"\]\(([^)#\s]+)|(?:src|srcset)=\"([^\"]+)\"", text)
+    local = [first or second for first, second in targets if "://" not in (first or second)]
+    assert [target for target in local if not (document.parent / target).exists()] == []
+
+
+def test_documents_name_files_that_exist() -> None:
+    pattern = re.compile(r"`((?:scripts|tests|docs|joco_mlx|dataset)/[\w./-]+|\.ci/\w+)`")
+    named = [(path.name, name) for path in DOCUMENTS for name in pattern.findall(path.read_text("utf-8"))]
+    assert [(path, name) for path, name in named if not (ROOT / name).exists()] == []
