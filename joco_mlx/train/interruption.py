@@ -1,0 +1,30 @@
+"""Ctrl-C between two steps instead of in the middle of one."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def deferred_interrupts() -> Iterator[Callable[[], bool]]:
+    """Hold the first Ctrl-C back for the length of a block; what is given says whether there was one.
+
+    A second one interrupts at once. Outside the main thread Python delivers no signals, and nothing is held back.
+    """
+    seen = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield seen.is_set
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        seen.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield seen.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
