@@ -1,0 +1,127 @@
+"""The folder of a run while it is being made: run.json, its lock, and metrics.jsonl.
+
+Decides who may write into a run folder (one process, by a lock that the operating system drops when the process dies)
+and which state `run.json` tells: running, then finished, interrupted or failed. The manifest that makes a run a finished
+artefact is written last. Leaves reading a run to `models.runs`.
+"""
+
+import fcntl
+import itertools
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from joco_mlx import artifacts
+from joco_mlx.config import RUNS_FOLDER
+from joco_mlx.errors import ConflictError, JocoError, StoppedError
+
+State = Literal["running", "interrupted", "failed", "finished"]
+DOCUMENT = "run.json"
+LOCK = "lock"
+METRICS = "metrics.jsonl"
+
+
+class LiveRun:
+    """A run folder that this process holds.
+
+    Attributes:
+        folder: Where it is.
+        document: What `run.json` says.
+    """
+
+    def __init__(self, folder: Path, document: Mapping[str, Any], metrics: IO[str]) -> None:
+        self.folder = folder
+        self.document = dict(document)
+        self._metrics = metrics
+        self.set_state("running")
+
+    def set_state(self, state: State, **more: Any) -> None:
+        """Write `run.json` with this state."""
+        self.document.update(state=state, changed_at=_now(), **more)
+        artifacts.write_json(self.folder / DOCUMENT, self.document)
+
+    def write(self, figures: dict[str, Any]) -> None:
+        """Add one line to metrics.jsonl, there for readers at once."""
+        with artifacts.telling_disk_errors(self.folder / METRICS):
+            self._metrics.write(json.dumps(figures, allow_nan=False) + "\n")
+            self._metrics.flush()
+
+    def finish(self, parents: Mapping[str, str], files: Sequence[Path]) -> artifacts.Artifact:
+        """Set the state to finished and seal the folder."""
+        self.set_state("finished")
+        own = [self.folder / DOCUMENT, self.folder / METRICS]
+        return artifacts.seal(self.folder, "run", config=self.document["config"], parents=parents, files=[*own, *files])
+
+
+@contextmanager
+def live_run(out: Path | None, name: str, document: Mapping[str, Any]) -> Iterator[LiveRun]:
+    """Make a run folder and hold it for the length of a block; what ends the block early is written into run.json.
+
+    Args:
+        out: The folder; `runs/TIME-NAME` when None.
+        name: Of the model.
+        document: What `run.json` says beside the state.
+
+    Raises:
+        ConflictError: The folder exists, or another process holds it.
+        MachineError: It cannot be made.
+    """
+    folder = _made(out, name)
+    with artifacts.telling_disk_errors(folder):
+        lock, metrics = (folder / LOCK).open("w"), (folder / METRICS).open("a", encoding="utf-8")
+    with lock, metrics:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = LiveRun(folder, {"started_at": _now(), "process": os.getpid(), **document}, metrics)
+        try:
+            yield run
+        except (KeyboardInterrupt, StoppedError):
+            run.set_state("interrupted")
+            raise
+        except BaseException as problem:
+            run.set_state("failed", problem=problem.message if isinstance(problem, JocoError) else repr(problem))
+            raise
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a living process holds the lock of a run folder."""
+    if not (folder / LOCK).is_file():
+        return False
+    with (folder / LOCK).open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _made(out: Path | None, name: str) -> Path:
+    if out is None:
+        return _fresh(name)
+    if is_held(out):
+        raise ConflictError(f"The run {out} is in use by another process.", "Wait for it, or choose another --out.")
+    artifacts.refuse_existing(out)
+    with artifacts.telling_disk_errors(out):
+        out.mkdir(parents=True)
+    return out
+
+
+def _fresh(name: str) -> Path:
+    """Make `runs/TIME-NAME`; a second run in the same second gets a number."""
+    stem = f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{Path(name).name}"
+    for number in itertools.count(1):
+        folder = RUNS_FOLDER / (stem if number == 1 else f"{stem}-{number}")
+        with artifacts.telling_disk_errors(folder):
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+        break
+    return folder
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
