@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+
 from joco_mlx.errors import InputError, VerificationError
+from joco_mlx.gguf.recipe import stored_bytes
+from joco_mlx.gguf.rounding import Bytes
 
 Value = bool | int | float | str | list[int] | list[float] | list[bool] | list[str]
 Metadata = dict[str, Value]
@@ -21,8 +26,23 @@ VERSION = 3
 ALIGNMENT = 32
 _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_LARGEST_RANK = 4
 _LEAST_BYTES = 24
+_KINDS = {int(kind) for kind in Type}
 _AGAIN = "Make it again: joco-mlx fuse --export-gguf"
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """One tensor of a file."""
+
+    name: str
+    kind: Type
+    shape: tuple[int, ...]
+    """Rows first, as in PyTorch; the file has it the other way round."""
+    begin: int
+    """Offset of its first byte in the file."""
+    nbytes: int
 
 
 @dataclass(frozen=True)
@@ -31,7 +51,13 @@ class GgufFile:
 
     path: Path
     metadata: Metadata
+    tensors: dict[str, StoredTensor]
+    """In the order of the file."""
     nbytes: int
+
+    def read(self, tensor: StoredTensor, first: int, count: int) -> Bytes:
+        """Return `count` bytes of a tensor from its byte `first` on."""
+        return np.fromfile(self.path, np.uint8, count, offset=tensor.begin + first)
 
 
 def padded(nbytes: int) -> int:
@@ -70,14 +96,19 @@ class _Parser:
         if self.data[:4] != MAGIC:
             raise InputError(f"{self.path} is no GGUF: it begins with {bytes(self.data[:4])!r}.", _AGAIN)
         self.at = 4
-        version, _, values = self.scalar("I"), self.scalar("Q"), self.scalar("Q")
+        version, tensors, values = self.scalar("I"), self.scalar("Q"), self.scalar("Q")
         if version != VERSION:
             raise InputError(f"{self.path} is a GGUF of version {version}, but {VERSION} is read here.", _AGAIN)
         metadata: Metadata = {}
         for _ in range(self.counted(values, 12, "values")):
             key = self.string()
             metadata[key] = self.value(self.scalar("I"))
-        return GgufFile(self.path, metadata, self.size)
+        infos = [self.tensor_info() for _ in range(self.counted(tensors, 24, "tensors"))]
+        begin = padded(self.at)
+        stored = {info[0]: self.placed(info, begin) for info in infos}
+        if len(stored) != len(infos):
+            raise VerificationError(f"{self.path} is damaged: it holds a tensor twice.", _AGAIN)
+        return GgufFile(self.path, metadata, stored, self.size)
 
     def take(self, nbytes: int) -> int:
         """Return the present offset and step over `nbytes`."""
@@ -117,3 +148,25 @@ class _Parser:
         if kind not in _SCALARS:
             raise VerificationError(f"{self.path} is damaged: it holds a value of unknown type {kind}.", _AGAIN)
         return _SCALARS[kind]
+
+    def tensor_info(self) -> tuple[str, int, tuple[int, ...], int]:
+        """Name, number of the type, shape with rows first, offset from the first tensor."""
+        name, rank = self.string(), self.scalar("I")
+        if rank > _LARGEST_RANK:
+            raise VerificationError(f"{self.path} is damaged: {name!r} has {rank} dimensions.", _AGAIN)
+        shape = tuple(self.scalar("Q") for _ in range(rank))
+        return name, self.scalar("I"), shape[::-1], self.scalar("Q")
+
+    def placed(self, info: tuple[str, int, tuple[int, ...], int], begin: int) -> StoredTensor:
+        """Put a tensor where it lies, and hold its end against the file's."""
+        name, number, shape, offset = info
+        if number not in _KINDS:
+            raise VerificationError(f"{self.path} is damaged: {name!r} has the unknown type {number}.", _AGAIN)
+        kind = Type(number)
+        tensor = StoredTensor(name, kind, shape, begin + offset, stored_bytes(kind, shape))
+        end = tensor.begin + tensor.nbytes
+        if end > self.size:
+            raise VerificationError(
+                f"{self.path} is cut short: {name!r} ends at byte {end}, the file at {self.size}.", _AGAIN
+            )
+        return tensor
