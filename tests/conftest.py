@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from judges.ggml_oracle import Ggml
 
-pytest_plugins = ["models_fixture"]
+pytest_plugins = ["models_fixture", "hub_fixture"]
 
 JUDGES = Path(__file__).parent / "judges" / "node_modules"
 FIRST_SECOND = 1_700_000_000
