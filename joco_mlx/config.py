@@ -25,7 +25,7 @@ ANSWER_TOKENS = 128
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 Quantization = Literal["q4_k_m", "q8_0", "f16"]
-Profile = Literal["single-repository", "many-repositories"]
+Profile = Literal["single-repository"]
 Config = TypeVar("Config")
 
 
@@ -40,8 +40,15 @@ class ExtractConfig:
     max_commits: int | None = _option(None, "Read at most this many commits, newest first.")
     revision: str = _option("HEAD", "Revision or range to read, as git understands it (v1.0..main).")
     author: str | None = _option(None, "Keep commits whose author name or e-mail matches this regular expression.")
-    name: str | None = _option(None, "Name of the repository in the records; its folder's name when not given.")
+    name: str | None = _option(
+        None, "Name of the repository in the records; its origin's or its folder's when not given."
+    )
     filtered: bool = _option(True, "Apply the quality filters; without them every readable commit is kept.")
+
+    def __post_init__(self) -> None:
+        """Refuse values that select nothing."""
+        _require(self.max_commits is None or self.max_commits >= 1, "max", self.max_commits, "at least 1")
+        _require(self.name is None or bool(self.name.strip()), "name", self.name, "a word or more")
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,16 @@ class CurateConfig:
     minimum_score: int = _option(70, "Drop records that score less (0 to 100).")
     minimum_diff_chars: int = _option(50, "Drop records whose diff is shorter.")
     maximum_diff_chars: int = _option(8_000, "Drop records whose diff is longer.")
+
+    def __post_init__(self) -> None:
+        """Refuse values that leave no training split."""
+        for name in ("validation_share", "test_share"):
+            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
+        held_out = self.validation_share + self.test_share
+        _require(held_out < 1, "validation_share", self.validation_share, f"below {1 - self.test_share:g}")
+        _require(0 <= self.minimum_score <= 100, "minimum_score", self.minimum_score, "0 to 100")
+        most = self.maximum_diff_chars
+        _require(0 <= self.minimum_diff_chars <= most, "minimum_diff_chars", self.minimum_diff_chars, f"0 to {most}")
 
 
 @dataclass(frozen=True)
