@@ -216,6 +216,40 @@ def make_model(
     return folder
 
 
+def save_adapter(folder: Path, base: Path, /, *, rank: int = 4, scale: float = 2.0, **record: Any) -> Path:
+    """Write a random LoRA adapter for all seven linear layers of `base`, in mlx-lm's layout and with mlx-lm's names.
+
+    Args:
+        folder: Made here.
+        base: Model folder.
+        rank: Of the low-rank product.
+        scale: What it is multiplied by.
+        record: Further entries of adapter_config.json (`base`, `model`).
+    """
+    import mlx_lm.utils
+    from mlx.utils import tree_flatten
+    from mlx_lm.tuner.utils import linear_to_lora_layers
+
+    from joco_mlx.models.compute import mx
+
+    model, config = mlx_lm.utils.load_model(base, lazy=True)
+    model.freeze()
+    layers = config["num_hidden_layers"]
+    keys = [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
+    parameters = {"rank": rank, "scale": scale, "dropout": 0.0, "keys": keys}
+    linear_to_lora_layers(model, layers, parameters)
+    key = mx.random.key(3)
+    weights = {}
+    for name, value in tree_flatten(model.trainable_parameters()):
+        key, now = mx.random.split(key)
+        weights[name] = 0.1 * mx.random.normal(value.shape, key=now)
+    folder.mkdir()
+    mx.save_safetensors(str(folder / "adapters.safetensors"), weights)
+    content = {"fine_tune_type": "lora", "num_layers": layers, "lora_parameters": parameters, **record}
+    (folder / "adapter_config.json").write_text(json.dumps(content))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """`tiny_model(kind, tied=..., layers=..., quantised=...) -> folder`; equal arguments give the same folder."""
