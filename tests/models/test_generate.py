@@ -1,0 +1,105 @@
+"""Where an answer ends, and that sampling leaves the global random state alone."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from joco_mlx.commit.prompt import TEMPLATES, render
+from joco_mlx.models import generate
+from joco_mlx.models.compute import mx
+from joco_mlx.models.folder import ModelFolder, open_folder
+from joco_mlx.models.load import load_model
+from joco_mlx.models.tokens import Tokenizer
+
+PROMPT = render(TEMPLATES["chatml"], "M src/main.py +2 -1 source\n+    return value + 1\n")
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model: Callable[..., Path]) -> tuple[Any, Tokenizer, ModelFolder]:
+    folder = open_folder(tiny_model("qwen2", dtype="float32"))
+    return load_model(folder), Tokenizer.from_folder(folder.path), folder
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> Callable[[str], str]:
+    """Let the model say a given text, and return what `complete` makes of it."""
+    model, tokenizer, _ = tiny
+
+    def say(text: str, template: str = "chatml") -> str:
+        def steps(*arguments: Any, max_tokens: int, **options: Any) -> Iterator[tuple[int, None]]:
+            for token in tokenizer.encode(text, control=True)[:max_tokens]:
+                yield token, None
+
+        monkeypatch.setattr(generate, "generate_step", steps)
+        return generate.complete(model, tokenizer, TEMPLATES[template], PROMPT, max_tokens=40)
+
+    return say
+
+
+@pytest.mark.parametrize(
+    ("said", "template", "expected"),
+    [
+        ("fix: a bug<|im_end|>\nmore", "chatml", "fix: a bug"),
+        ("fix: a bug<|endoftext|>more", "chatml", "fix: a bug"),
+        ("  fix: größe \n\n", "chatml", "fix: größe"),
+        ("<|im_end|>", "chatml", ""),
+        ("fix: a\n### Response:\nfix", "chatml", "fix: a\n### Response:\nfix"),
+    ],
+)
+def test_an_answer_ends_where_its_turn_ends(
+    scripted: Callable[..., str], said: str, template: str, expected: str
+) -> None:
+    assert scripted(said, template) == expected
+
+
+@pytest.mark.parametrize("template", ["alpaca", "deepseek"])
+def test_a_model_that_runs_on_is_cut_at_the_next_heading(
+    scripted: Callable[..., str], template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tokenizer, "end_id", lambda self, template: 480)
+    assert scripted("fix: a bug\n\n### Instruction:\nwrite another", template) == "fix: a bug"
+
+
+def test_the_longest_answer_is_kept_to(tiny: Any) -> None:
+    model, tokenizer, folder = tiny
+    text = generate.complete(model, tokenizer, folder.template, PROMPT, max_tokens=3)
+    assert len(tokenizer.encode(text)) <= 3
+
+
+def test_greedy_answers_are_the_argmax_of_the_logits(tiny: Any) -> None:
+    """Judge: the model itself without a cache, one token at a time."""
+    model, tokenizer, folder = tiny
+    ids = tokenizer.encode_prompt(PROMPT)
+    answer: list[int] = []
+    for _ in range(6):
+        answer.append(int(mx.argmax(model(mx.array([ids + answer]))[0, -1]).item()))
+    expected = tokenizer.decode(answer).strip()
+    assert generate.complete(model, tokenizer, folder.template, PROMPT, max_tokens=6) == expected
+
+
+def test_a_prompt_longer_than_one_prefill_gives_the_same_answer(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer, folder = tiny
+    whole = generate.complete(model, tokenizer, folder.template, PROMPT, max_tokens=6)
+    monkeypatch.setattr(generate, "PREFILL_TOKENS", 8)
+    assert generate.complete(model, tokenizer, folder.template, PROMPT, max_tokens=6) == whole
+
+
+def test_sampling_repeats_with_its_seed_and_leaves_the_global_state_alone(tiny: Any) -> None:
+    model, tokenizer, folder = tiny
+    mx.random.seed(5)
+    before = mx.array(mx.random.state[0])
+
+    def drawn(seed: int) -> str:
+        return generate.complete(model, tokenizer, folder.template, PROMPT, max_tokens=12, temperature=1.5, seed=seed)
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    assert mx.array_equal(mx.random.state[0], before)
+
+
+def test_many_prompts_are_answered_in_order(tiny: Any) -> None:
+    model, tokenizer, folder = tiny
+    prompts = [render(folder.template, text) for text in ("+ a", "- b\n+ c")]
+    single = [generate.complete(model, tokenizer, folder.template, prompt, max_tokens=5) for prompt in prompts]
+    assert list(generate.complete_all(model, tokenizer, folder.template, prompts, max_tokens=5)) == single
