@@ -18,14 +18,18 @@ SPACES = (
 """What JavaScript's `trim` removes and its `\\s` matches. Unlike Python: with U+FEFF, without U+001C to U+001F, U+0085."""
 DOT = r"[^\n\r\u2028\u2029]"
 """JavaScript's dot."""
-NEWLINE = re.compile(r"\r?\n")
 
 _GPG = re.compile(rf"[{SPACES}]*gpg:")
 
 
+def split_lines(text: str) -> list[str]:
+    r"""Split at every `\n` or `\r\n`, as commitlint does; a lone `\r` stays."""
+    return text.replace("\r\n", "\n").split("\n")
+
+
 def message_lines(text: str) -> list[str]:
     """Split a commit message into its lines, without leading and trailing empty ones and without gpg's remarks."""
-    lines = NEWLINE.split(text.strip("\r\n"))
+    lines = split_lines(text.strip("\r\n"))
     if "gpg:" in text:
         return [line for line in lines if not _GPG.match(line)]
     return lines

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from joco_mlx.commit.grammar import DOT, NEWLINE, SPACES, TYPES, match_header, message_lines
+from joco_mlx.commit.grammar import DOT, SPACES, TYPES, match_header, message_lines, split_lines
 
 MAXIMUM_CHARS = 100
 """Of the header and of each line in body and footer, counted in UTF-16 code units as JavaScript does."""
@@ -77,7 +77,7 @@ def _cut(text: str) -> _Parts:
     match = match_header(_BREAKING_HEADER, header) or match_header(_HEADER, header)
     start = next((index for index, line in enumerate(rest) if _starts_footer(line)), len(rest))
     return _Parts(
-        raw_lines=NEWLINE.split(text),
+        raw_lines=split_lines(text),
         header=header,
         type=match[1] if match else "",
         subject=match[3] if match else "",
@@ -103,7 +103,7 @@ def _has_long_line(text: str) -> bool:
     """Whether a line is too long and holds no link, which would excuse it."""
     if len(text) * 2 <= MAXIMUM_CHARS:
         return False
-    return any(_utf16_length(line) > MAXIMUM_CHARS and not _LINK.search(line) for line in NEWLINE.split(text))
+    return any(_utf16_length(line) > MAXIMUM_CHARS and not _LINK.search(line) for line in split_lines(text))
 
 
 def _utf16_length(text: str) -> int:
@@ -142,7 +142,7 @@ def _footer_leading_blank(parts: _Parts) -> str:
     """Look at the line before the first line that equals the footer's, wherever that is, as commitlint does."""
     if not parts.footer:
         return ""
-    first = NEWLINE.split(parts.footer)[0]
+    first = split_lines(parts.footer)[0]
     index = parts.raw_lines.index(first) if first in parts.raw_lines else -1
     # A slice of JavaScript from -1 holds the last line, from -2 the last but one, or the only one.
     before = parts.raw_lines[max(index - 1, -len(parts.raw_lines))]
