@@ -1,0 +1,58 @@
+"""Splits by time: who is newest, how many, and what happens when there are few."""
+
+from pathlib import Path
+
+import pytest
+from dataset_records import record, write
+
+from joco_mlx.config import CurateConfig
+from joco_mlx.dataset.split import Splits, read_splits, split
+from joco_mlx.errors import InputError
+
+
+def divided(count: int, **shares: float) -> tuple[int, int, int]:
+    made = split([record(number) for number in range(count)], CurateConfig(**shares))
+    return len(made.train), len(made.validation), len(made.test)
+
+
+def test_validation_is_newer_than_training_and_test_newer_than_both() -> None:
+    records = [record(number) for number in (7, 3, 9, 1, 8, 2, 5, 4, 6, 0)]
+    made = split(records, CurateConfig(validation_share=0.2, test_share=0.1))
+    assert [int(item.metadata.commit_hash, 16) for item in made.records()] == list(range(10))
+    assert [len(part) for _, part in made.items()] == [7, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("count", "shares", "expected"),
+    [
+        (100, {}, (90, 10, 0)),
+        (47, {}, (42, 5, 0)),
+        (2, {}, (1, 1, 0)),
+        (1, {}, (1, 0, 0)),
+        (3, {"test_share": 0.1}, (1, 1, 1)),
+        (2, {"test_share": 0.1}, (1, 0, 1)),
+        (10, {"validation_share": 0.0}, (10, 0, 0)),
+        (10, {"validation_share": 0.49, "test_share": 0.5}, (1, 4, 5)),
+        (3, {"validation_share": 0.98}, (1, 2, 0)),
+    ],
+    ids=str,
+)
+def test_sizes(count: int, shares: dict[str, float], expected: tuple[int, int, int]) -> None:
+    assert divided(count, **shares) == expected
+
+
+def test_time_is_compared_across_offsets() -> None:
+    early = record(1, authored_at="2024-01-01T10:00:00+09:00")
+    late = record(2, authored_at="2024-01-01T02:00:00Z")
+    unknown = record(3, authored_at=None)
+    impossible = record(4, authored_at="2024-02-31T02:00:00Z")
+    made = split([late, early, impossible, unknown], CurateConfig())
+    assert made.train == (unknown, impossible, early)
+    assert made.validation == (late,)
+
+
+def test_only_train_must_be_there(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", record(1))
+    assert read_splits(tmp_path) == Splits((record(1),), (), ())
+    with pytest.raises(InputError, match=r"train\.jsonl cannot be read"):
+        read_splits(tmp_path / "absent")
