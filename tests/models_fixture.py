@@ -250,6 +250,40 @@ def save_adapter(folder: Path, base: Path, /, *, rank: int = 4, scale: float = 2
     return folder
 
 
+def make_run(
+    folder: Path, base: "ModelFolder", *, state: str = "finished", started: str = "2026-01-01", **config: Any
+) -> Path:
+    """Write a run folder on `base` with a random adapter; sealed when it is finished.
+
+    Args:
+        folder: Made here.
+        base: What the run was trained on.
+        state: running, interrupted, failed or finished.
+        started: ISO 8601 time, by which the latest run is found.
+        config: Settings of TrainConfig that differ from the defaults.
+    """
+    from joco_mlx import artifacts
+    from joco_mlx.models.runs import BaseRecord, DatasetRecord
+
+    folder.mkdir(parents=True)
+    record = BaseRecord.of(base)
+    adapter = save_adapter(folder / "adapters", base.path, base={"name": record.name, "digest": record.digest})
+    document = {
+        "state": state,
+        "started_at": started,
+        "config": {"model": base.name, **config},
+        "base": record.to_json(),
+        "dataset": DatasetRecord("dataset", "0" * 64, 7).to_json(),
+        "versions": artifacts.versions(),
+        "segments": [],
+    }
+    artifacts.write_json(folder / "run.json", document)
+    if state == "finished":
+        files = [folder / "run.json", *adapter.iterdir()]
+        artifacts.seal(folder, "run", config=document["config"], parents={}, files=files)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """`tiny_model(kind, tied=..., layers=..., quantised=...) -> folder`; equal arguments give the same folder."""
