@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from judges.ggml_oracle import Ggml
 
 pytest_plugins = ["models_fixture", "hub_fixture"]
+
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 JUDGES = Path(__file__).parent / "judges" / "node_modules"
 FIRST_SECOND = 1_700_000_000
@@ -37,8 +41,9 @@ def commitlint_modules() -> Path:
 @pytest.fixture(scope="session")
 def llama_library() -> Path:
     """The folder of the real llama.cpp's shared libraries."""
-    given = os.environ.get("LLAMA_LIB_DIR")
-    folder = Path(given) if given else JUDGES / "@node-llama-cpp" / "linux-x64" / "bins" / "linux-x64"
+    from judges.llama_oracle import LIBRARY
+
+    folder = Path(os.environ.get("LLAMA_LIB_DIR") or LIBRARY)
     if not list(folder.glob("libllama*")):
         missing("llama.cpp", "run scripts/check, or npm install in tests/judges, or set LLAMA_LIB_DIR")
     return folder

@@ -23,7 +23,8 @@ import numpy as np
 
 F16, Q8_0, Q4_K_M = 1, 7, 15
 """llama.cpp's numbers of whole-file types (`enum llama_ftype` of llama.h)."""
-LIBRARY = Path(__file__).parent / "node_modules" / "@node-llama-cpp" / "linux-x64" / "bins" / "linux-x64"
+_BUILD = "mac-arm64-metal" if sys.platform == "darwin" else "linux-x64"
+LIBRARY = Path(__file__).parent / "node_modules" / "@node-llama-cpp" / _BUILD / "bins" / _BUILD
 
 
 class LlamaError(Exception):
@@ -136,7 +137,7 @@ class Model:
 
 
 class _Quantize(ctypes.Structure):
-    """`struct llama_model_quantize_params` of llama.h, as of llama.cpp v0.5.0."""
+    """`struct llama_model_quantize_params` of llama.h; the same in llama.cpp v0.4.0 and v0.5.0."""
 
     _fields_ = [
         ("threads", ctypes.c_int32),
