@@ -1,10 +1,11 @@
-"""Records made on the spot, for the tests of what comes after extraction."""
+"""Records made on the spot, and somebody who listens to a stage."""
 
 import dataclasses
 from pathlib import Path
 
 from joco_mlx.commit.message import parse
 from joco_mlx.commit.record import INSTRUCTION, Metadata, Record, encode_line
+from joco_mlx.progress import Silent
 
 PATCH = (
     "diff --git a/src/store.py b/src/store.py\nindex 1111111..2222222 100644\n--- a/src/store.py\n"
@@ -33,3 +34,13 @@ def write(path: Path, *records: Record) -> Path:
     """Write records as JSONL and return the path."""
     path.write_bytes(b"".join(map(encode_line, records)))
     return path
+
+
+class Notes(Silent):
+    """Keeps what a stage says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from dataset_records import record, write
+from dataset_records import Notes, record, write
 
 from joco_mlx import artifacts
 from joco_mlx.commit.record import read_records
@@ -12,19 +12,8 @@ from joco_mlx.config import CurateConfig
 from joco_mlx.dataset.curate import curate
 from joco_mlx.dataset.stats import stats
 from joco_mlx.errors import ConflictError, InputError
-from joco_mlx.progress import Silent
 
 DEFAULTS = CurateConfig()
-
-
-class Notes(Silent):
-    """Keeps what a stage says."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def test_a_dataset_is_a_sealed_folder(tmp_path: Path) -> None:

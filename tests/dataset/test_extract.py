@@ -5,23 +5,13 @@ from pathlib import Path
 
 import pytest
 from conftest import Repository
+from dataset_records import Notes
 
 from joco_mlx.commit.record import INSTRUCTION, Record, hash_author, read_records
 from joco_mlx.config import ExtractConfig
 from joco_mlx.dataset.extract import extract, extract_to_file
 from joco_mlx.dataset.funnel import Funnel
 from joco_mlx.errors import ConflictError, InputError, UsageError
-from joco_mlx.progress import Silent
-
-
-class Notes(Silent):
-    """Keeps what a stage says."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture
