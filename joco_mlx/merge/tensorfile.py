@@ -176,5 +176,11 @@ def bfloat16_header(shapes: Mapping[str, tuple[int, ...]]) -> bytes:
 def to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
     """Return the bits of `values` in bfloat16, rounded to nearest, ties to even; NaN stays NaN."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = bits + (((bits >> np.uint32(16)) & np.uint32(1)) + np.uint32(0x7FFF))
-    return np.where(np.isnan(values), np.uint16(0x7FC0), (rounded >> np.uint32(16)).astype("<u2"))
+    rounded = bits >> np.uint32(16)
+    rounded &= np.uint32(1)
+    rounded += np.uint32(0x7FFF)
+    rounded += bits
+    rounded >>= np.uint32(16)
+    found = rounded.astype("<u2")
+    found[np.isnan(values)] = 0x7FC0
+    return found
