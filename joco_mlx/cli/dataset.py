@@ -1,0 +1,98 @@
+"""`joco-mlx dataset`: from git history to splits, and what is in them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from joco_mlx.cli import render
+from joco_mlx.cli.settings import option, settings
+from joco_mlx.config import CurateConfig, ExtractConfig
+
+app = typer.Typer(help="Read git history, make a dataset, look at it and check it.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Folder = Annotated[Path, typer.Argument(help="Dataset folder.")]
+
+
+@app.command()
+def extract(
+    repositories: Annotated[list[Path], typer.Argument(metavar="REPO...", help="Clones, worktrees or bare mirrors.")],
+    out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
+    max_commits: Annotated[int | None, option(ExtractConfig, "max_commits", "--max")] = None,
+    revision: Annotated[str | None, option(ExtractConfig, "revision", "--rev")] = None,
+    author: Annotated[str | None, option(ExtractConfig, "author")] = None,
+    name: Annotated[str | None, option(ExtractConfig, "name")] = None,
+    filtered: Annotated[bool | None, option(ExtractConfig, "filtered", "--filter/--no-filter")] = None,
+    json: Json = False,
+) -> None:
+    """Write the commits of repositories as records, newest first."""
+    flags = dict(locals())
+    config = settings(ExtractConfig, "extract", {key: flags[key] for key in ExtractConfig.__dataclass_fields__})
+    from joco_mlx.dataset.extract import extract_to_file
+
+    with render.progress() as progress:
+        funnel = extract_to_file(config, repositories, out, progress=progress)
+    if json:
+        render.say_json({"out": out, "read": funnel.read, "kept": funnel.kept, "rejected": dict(funnel.ordered())})
+        return
+    render.say(f"{out}: {funnel.kept:,} records.")
+    render.say(f"Next: joco-mlx dataset curate {out} --out DIR")
+
+
+@app.command()
+def curate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSONL files from extract.")],
+    out: Annotated[Path, typer.Option("--out", help="Dataset folder to make.")],
+    profile: Annotated[str | None, option(CurateConfig, "profile")] = None,
+    validation_share: Annotated[float | None, option(CurateConfig, "validation_share")] = None,
+    test_share: Annotated[float | None, option(CurateConfig, "test_share")] = None,
+    minimum_score: Annotated[int | None, option(CurateConfig, "minimum_score")] = None,
+    minimum_diff_chars: Annotated[int | None, option(CurateConfig, "minimum_diff_chars")] = None,
+    maximum_diff_chars: Annotated[int | None, option(CurateConfig, "maximum_diff_chars")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder that exists.")] = False,
+) -> None:
+    """Filter, deduplicate and split records into a dataset folder."""
+    flags = dict(locals())
+    config = settings(CurateConfig, "curate", {key: flags[key] for key in CurateConfig.__dataclass_fields__})
+    from joco_mlx.dataset.curate import curate as make
+
+    with render.progress() as progress:
+        made = make(config, files, out, progress=progress, force=force)
+    _show_stats(made.folder, json=False)
+    render.say(f"\nNext: joco-mlx train --data {out}")
+
+
+@app.command()
+def stats(folder: Folder, json: Json = False) -> None:
+    """Show what a dataset consists of."""
+    _show_stats(folder, json=json)
+
+
+@app.command()
+def validate(folder: Folder, json: Json = False) -> None:
+    """Check every record of a dataset against the schema and the commit grammar."""
+    from joco_mlx.dataset.validate import validate as check
+
+    with render.progress() as progress:
+        checked = check(folder, progress=progress)
+    if json:
+        render.say_json({"folder": folder, "records": checked.records, "valid": True})
+        return
+    render.say(f"{folder}: {checked.records:,} records, all of them right.")
+
+
+def _show_stats(folder: Path, *, json: bool) -> None:
+    from joco_mlx.dataset.stats import stats as count
+
+    counted = count(folder)
+    if json:
+        render.say_json(counted.to_json())
+        return
+    lengths = (("Diff length", counted.diff_chars), ("Output length", counted.output_chars))
+    rows = [*counted.guide_rows(), ("Test examples", f"{counted.test:,}")]
+    rows += [(f"{name}, min / mean / max", f"{of.minimum:,} / {of.mean:,.0f} / {of.maximum:,}") for name, of in lengths]
+    render.table(("Metric", "Value"), rows, right=("Value",))
+    for title, counts in (("Type", counted.types), ("Scope", counted.scopes), ("Repository", counted.repositories)):
+        render.say()
+        render.table((title, "Records"), list(counts.items()), right=("Records",))
