@@ -15,10 +15,17 @@ from joco_mlx.errors import InputError
 from joco_mlx.gguf.container import Metadata
 from joco_mlx.gguf.pretokenizer import pretokenizer_name
 from joco_mlx.merge.weights import read_object
-from joco_mlx.models.tokens import TOKENIZER_FILE, Tokenizer
+from joco_mlx.models.shape import read_config
+from joco_mlx.models.tokens import TOKENIZER_FILE, Tokenizer, tokenizer_config
 
 _AGAIN = "Take tokenizer.json from the base model again."
 _PREFIX = "tokenizer.ggml."
+_TAKEN_FOR_CONTROL = frozenset((
+    "</s>", "<eos>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<end_of_turn>", "<end_of_utterance>", "<turn|>",
+    "<|tool_response>", "[e~[", "<PRE>", "<SUF>", "<MID>", "<PAD>", "[PAD]", "<REPO>", "<reponame>",
+    *(f"<fim{dash}{part}>" for dash in "-_" for part in ("prefix", "suffix", "middle", "pad", "repo")),
+))  # fmt: skip
+"""Texts that make llama.cpp take any token for control, whatever its type (`llama_vocab::impl::load`)."""
 
 
 def vocabulary_metadata(folder: Path, rows: int, end_token: str, chat_template: str | None) -> Metadata:
@@ -44,6 +51,7 @@ def vocabulary_metadata(folder: Path, rows: int, end_token: str, chat_template: 
         "tokens": tokens,
         "token_type": types,
         "merges": _merges(content, folder),
+        **_parts(tokenizer, folder, rows),
         "eos_token_id": end,
         "eot_token_id": end,
         "add_bos_token": bool(tokenizer.start_ids),
@@ -86,13 +94,22 @@ def _tokens(content: Mapping[str, Any], rows: int, tokenizer: Tokenizer) -> tupl
             text = str(added[number]["content"])
             control = added[number].get("special") or _looks_like_control(text)
             kind = TokenType.CONTROL if control else TokenType.USER_DEFINED
-        elif number in known:
+        elif number in known and not _is_hidden(known[number], number, tokenizer):
             text, kind = known[number], TokenType.NORMAL
         else:
             text, kind = f"[PAD{number}]", TokenType.UNUSED
         tokens.append(text)
         types.append(int(kind))
     return tokens, types
+
+
+def _is_hidden(text: str, number: int, tokenizer: Tokenizer) -> bool:
+    """Whether an ordinary token must not show its text.
+
+    Qwen2's vocabulary has a token `</s>` that its own word splitting never leads to. llama.cpp would take every `</s>`
+    in a diff for it, and for a control token; written as padding, the text gives the tokens that training saw.
+    """
+    return text in _TAKEN_FOR_CONTROL and tokenizer.encode(text) != [number]
 
 
 def _looks_like_control(text: str) -> bool:
@@ -110,3 +127,29 @@ def _merges(content: Mapping[str, Any], folder: Path) -> list[str]:
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
             raise InputError(f"{folder / TOKENIZER_FILE} has the merge {pair!r}, which is no pair of tokens.", _AGAIN)
     return [" ".join(pair) for pair in pairs]
+
+
+def _parts(tokenizer: Tokenizer, folder: Path, rows: int) -> Metadata:
+    """Ids of the start, padding and unknown tokens, where the model has them."""
+    if len(tokenizer.start_ids) > 1:
+        raise InputError(
+            f"{folder} begins every text with {len(tokenizer.start_ids)} tokens, but llama.cpp adds one at most.",
+            "Use another model; joco-mlx models lists tested ones.",
+        )
+    named, numbered = tokenizer_config(folder), read_config(folder)
+    found: Metadata = {}
+    for part, key in (("bos", "bos_token_id"), ("pad", "padding_token_id"), ("unk", "unknown_token_id")):
+        number = _token_id(tokenizer, named.get(f"{part}_token"), numbered.get(f"{part}_token_id"))
+        if number is not None and 0 <= number < rows:
+            found[key] = number
+    if tokenizer.start_ids:
+        found["bos_token_id"] = tokenizer.start_ids[0]
+    return found
+
+
+def _token_id(tokenizer: Tokenizer, named: Any, numbered: Any) -> int | None:
+    """The id of a token that tokenizer_config.json names, else what config.json says."""
+    text = named.get("content") if isinstance(named, Mapping) else named
+    if isinstance(text, str) and text:
+        return tokenizer.token_id(text)
+    return numbered if isinstance(numbered, int) and not isinstance(numbered, bool) else None
