@@ -1,0 +1,138 @@
+"""A plan and its weights to the bytes of a file: nothing is held but the header and the chunks at work.
+
+Decides how the weights are cut and encoded on all cores, and that they come back in their order. The same weights give
+the same bytes on any number of threads, because a chunk knows nothing of its neighbours. The header is written by the
+`gguf` package.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+from gguf import GGUFValueType, GGUFWriter
+
+from joco_mlx.errors import InputError
+from joco_mlx.gguf.container import ALIGNMENT
+from joco_mlx.gguf.encoders import CHUNK_WEIGHTS, Mode, encoder, fits
+from joco_mlx.gguf.plan import Plan
+from joco_mlx.gguf.recipe import stored_bytes
+from joco_mlx.gguf.rounding import Bytes, Floats
+from joco_mlx.merge import Weights
+from joco_mlx.progress import Task
+
+_WIDE = ("general.parameter_count",)
+"""Keys whose numbers are stored in 64 bits."""
+_JOBS_AHEAD = 4
+"""Chunks for each thread that may wait for the one to be written next."""
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Some rows of one tensor."""
+
+    name: str
+    kind: Type
+    rows: Callable[[], Floats]
+    last: bool
+    """Whether the tensor ends with it."""
+
+
+def write_gguf(path: Path, plan: Plan, source: Weights, *, mode: Mode, threads: int | None, bar: Task) -> None:
+    """Write a whole file to `path`, which nobody else reads yet.
+
+    Args:
+        path: Where.
+        plan: What the file holds.
+        source: The weights under their Hugging Face names.
+        mode: How hard the encoders search.
+        threads: Chunks encoded at once; all cores when None.
+        bar: Told of every chunk, in weights.
+
+    Raises:
+        InputError: A weight is not finite or too large for its type.
+    """
+    _write_header(path, plan)
+    with path.open("ab") as file:
+        _pad(file)
+        for chunk, encoded, weights in _encoded(_chunks(source, plan), mode, threads or _cores()):
+            file.write(encoded.data)
+            if chunk.last:
+                _pad(file)
+            bar.advance(weights, tensor=chunk.name)
+
+
+def _write_header(path: Path, plan: Plan) -> None:
+    """Write metadata and tensor table; weights come behind."""
+    with closing(GGUFWriter(path, str(plan.metadata["general.architecture"]))) as writer:
+        for key, value in plan.metadata.items():
+            if key != "general.architecture":  # the writer has set it already
+                kind, inner = _value_types(key, value)
+                writer.add_key_value(key, value, kind, inner)
+        for tensor, kind in plan.tensors:
+            nbytes = stored_bytes(kind, tensor.shape)
+            writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), nbytes, raw_dtype=kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+
+
+def _value_types(key: str, value: object) -> tuple[GGUFValueType, GGUFValueType | None]:
+    """Type of a value and of its elements, as llama.cpp's converter chooses them."""
+    if isinstance(value, list):
+        return GGUFValueType.ARRAY, GGUFValueType.STRING if isinstance(value[0], str) else GGUFValueType.INT32
+    if isinstance(value, bool):
+        return GGUFValueType.BOOL, None
+    if isinstance(value, int):
+        return (GGUFValueType.UINT64 if key in _WIDE else GGUFValueType.UINT32), None
+    return (GGUFValueType.FLOAT32 if isinstance(value, float) else GGUFValueType.STRING), None
+
+
+def _chunks(source: Weights, plan: Plan) -> Iterator[_Chunk]:
+    """Cut the tensors into runs of whole rows."""
+    for tensor, kind in plan.tensors:
+        rows, *rest = tensor.shape
+        step = max(1, CHUNK_WEIGHTS // (rest[0] if rest else 1))
+        read = tensor.reader(source)
+        for start in range(0, rows, step):
+            stop = min(start + step, rows)
+            yield _Chunk(tensor.source, kind, partial(read, start, stop), stop == rows)
+
+
+def _encoded(chunks: Iterator[_Chunk], mode: Mode, threads: int) -> Iterator[tuple[_Chunk, Bytes, int]]:
+    """Encode chunks on several threads; they come back in their order, with their number of weights."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[tuple[_Chunk, Future[tuple[Bytes, int]]]] = deque()
+        for chunk in chunks:
+            waiting.append((chunk, pool.submit(_encode, chunk, mode)))
+            if len(waiting) > _JOBS_AHEAD * threads:
+                first, future = waiting.popleft()
+                yield first, *future.result()
+        for first, future in waiting:
+            yield first, *future.result()
+
+
+def _encode(chunk: _Chunk, mode: Mode) -> tuple[Bytes, int]:
+    weights = chunk.rows().reshape(-1)
+    if not fits(chunk.kind, weights):
+        raise InputError(
+            f"{chunk.name} holds a weight that is not finite or too large for {chunk.kind.name}.",
+            "Train again with a lower --learning-rate, or download the model again.",
+        )
+    return encoder(chunk.kind, mode)(weights), weights.size
+
+
+def _pad(file: BinaryIO) -> None:
+    file.write(bytes(-file.tell() % ALIGNMENT))
+
+
+def _cores() -> int:
+    """Cores that this process may use; macOS has no way to take some away."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
