@@ -11,16 +11,15 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from joco_mlx import artifacts
 from joco_mlx.config import RUNS_FOLDER
 from joco_mlx.errors import ConflictError, JocoError, StoppedError
+from joco_mlx.models.runs import RUN_FILE, State
 
-State = Literal["running", "interrupted", "failed", "finished"]
-DOCUMENT = "run.json"
 LOCK = "lock"
 METRICS = "metrics.jsonl"
 
@@ -42,7 +41,7 @@ class LiveRun:
     def set_state(self, state: State, **more: Any) -> None:
         """Write `run.json` with this state."""
         self.document.update(state=state, changed_at=_now(), **more)
-        artifacts.write_json(self.folder / DOCUMENT, self.document)
+        artifacts.write_json(self.folder / RUN_FILE, self.document)
 
     def write(self, figures: dict[str, Any]) -> None:
         """Add one line to metrics.jsonl, there for readers at once."""
@@ -53,7 +52,7 @@ class LiveRun:
     def finish(self, parents: Mapping[str, str], files: Sequence[Path]) -> artifacts.Artifact:
         """Set the state to finished and seal the folder."""
         self.set_state("finished")
-        own = [self.folder / DOCUMENT, self.folder / METRICS]
+        own = [self.folder / RUN_FILE, self.folder / METRICS]
         return artifacts.seal(self.folder, "run", config=self.document["config"], parents=parents, files=[*own, *files])
 
 
@@ -124,4 +123,4 @@ def _fresh(name: str) -> Path:
 
 
 def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
