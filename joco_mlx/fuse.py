@@ -5,15 +5,22 @@ only 13 to 16 % of a small adapter's change (mlx-lm's `fuse` quantises by defaul
 the model is never in memory. Leaves the merging to `merge`.
 """
 
+import dataclasses
 import math
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from joco_mlx import artifacts
-from joco_mlx.merge import Weights
+from joco_mlx.artifacts import Artifact
+from joco_mlx.config import FuseConfig
+from joco_mlx.errors import ConflictError, InputError, MachineError
+from joco_mlx.merge import Weights, open_merged
 from joco_mlx.merge.tensorfile import bfloat16_header, to_bfloat16
 from joco_mlx.merge.weights import read_object
+from joco_mlx.models.folder import ModelFolder, template_record
+from joco_mlx.models.runs import Run, base_folder
 from joco_mlx.progress import Progress, Task, task
 
 SHARD_BYTES = 2 << 30
@@ -33,6 +40,75 @@ COPIED = (
 """What is taken over from the base as it is; licences ask to travel with what was made from them."""
 CHUNK_ITEMS = 1 << 22
 """Elements merged at a time: 16 MB in float32, whatever the size of a tensor."""
+
+
+def fuse(config: FuseConfig, run: Run, *, progress: Progress) -> Artifact:
+    """Merge a run's best adapter into its base and write the result as a 16-bit model folder.
+
+    Args:
+        config: Where to; `RUN/fused` when it does not say.
+        run: From `models.runs.open_run`.
+        progress: Told of every tensor.
+
+    Returns:
+        A sealed artefact of kind `fused`, which mlx-lm and transformers load. Nothing is left behind on a failure.
+
+    Raises:
+        ConflictError: The folder exists and may not be replaced.
+        InputError: Base or adapter are missing, damaged or do not belong together.
+        MachineError: The disk is too small.
+    """
+    out = config.out or run.folder / "fused"
+    _refuse_existing(out, force=config.force)
+    base = base_folder(run, progress=progress)
+    weights = open_merged(base.path, run.adapter)
+    _require_disk(out, model_bytes(weights))
+    with artifacts.whole_folder(out, force=config.force) as folder:
+        write_model(weights, base.path, folder, progress=progress)
+        files = list(folder.iterdir())
+        artifacts.seal(folder, "fused", config=_record(config, run, base), parents=_parents(run, base), files=files)
+    return artifacts.open_artifact(out, "fused")
+
+
+def _record(config: FuseConfig, run: Run, base: ModelFolder) -> dict[str, Any]:
+    """What the manifest keeps: the settings, and all that is needed to speak to the model as in training."""
+    return {
+        **dataclasses.asdict(config),
+        **template_record(base.template),
+        "max_seq_length": run.config.max_seq_length,
+        "base": base.name,
+        "revision": base.revision,
+        "licence": base.base.licence if base.base else None,
+    }
+
+
+def _parents(run: Run, base: ModelFolder) -> dict[str, str]:
+    """An unfinished run has no manifest yet; then its adapter stands for it."""
+    made_from = run.folder / artifacts.MANIFEST if run.is_finished else run.adapter / "adapters.safetensors"
+    return {"run": artifacts.sha256(made_from), "base": base.digest}
+
+
+def _refuse_existing(out: Path, *, force: bool) -> None:
+    """Even with `force` only a fused model is replaced: `--out .` must never remove somebody's work."""
+    artifacts.refuse_existing(out, force=force)
+    if not out.exists():
+        return
+    try:
+        artifacts.open_artifact(out, "fused")
+    except InputError as problem:
+        raise ConflictError(
+            f"{out} exists and is no fused model, so it is not replaced.", "Choose another --out, or move it away."
+        ) from problem
+
+
+def _require_disk(out: Path, needed_bytes: int) -> None:
+    parent = next(place for place in out.resolve().parents if place.is_dir())
+    free = shutil.disk_usage(parent).free
+    if free < needed_bytes:
+        raise MachineError(
+            f"The fused model needs {needed_bytes / 1e9:.1f} GB, but {parent} has {free / 1e9:.1f} GB free.",
+            "Free some disk, or name a folder on another one with --out.",
+        )
 
 
 def write_model(weights: Weights, source: Path, folder: Path, *, progress: Progress) -> None:
