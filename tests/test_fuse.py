@@ -1,6 +1,7 @@
 """The fused folder: 16 bits, whole, and the model that was trained."""
 
 import json
+import shutil
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from adapter_fixture import random_adapter
+from models_fixture import make_run
 
-from joco_mlx import fuse
+from joco_mlx import artifacts, fuse
+from joco_mlx.config import FuseConfig
+from joco_mlx.errors import ConflictError, InputError, MachineError
 from joco_mlx.merge import open_merged, open_weights
 from joco_mlx.models.compute import mx
+from joco_mlx.models.folder import open_folder
+from joco_mlx.models.runs import Run, open_run
 from joco_mlx.progress import Silent
 
 
@@ -68,8 +74,6 @@ def test_mlx_lm_loads_it_and_it_answers_like_base_and_adapter(
 
 
 def test_tokenizer_and_licence_travel_with_the_weights(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
-    import shutil
-
     base = tmp_path / "base"
     shutil.copytree(tiny_model("llama"), base)
     (base / "LICENSE.txt").write_text("Apache")
@@ -115,3 +119,71 @@ def test_the_model_is_never_in_memory(
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < fuse.model_bytes(merged) / 8
+
+
+@pytest.fixture
+def run(base: Path, tmp_path: Path) -> Run:
+    return open_run(make_run(tmp_path / "runs" / "one", open_folder(base), max_seq_length=512))
+
+
+def test_a_run_becomes_a_sealed_folder_that_is_spoken_to_as_in_training(run: Run) -> None:
+    made = fuse.fuse(FuseConfig(), run, progress=Silent())
+    assert made.folder == run.folder / "fused"
+    assert artifacts.open_artifact(made.folder, "fused", checked=True).digest == made.digest
+    config = made.manifest.config
+    assert (config["template"], config["end_token"], config["max_seq_length"]) == ("chatml", "<|im_end|>", 512)
+    assert set(made.manifest.parents) == {"run", "base"}
+    assert open_folder(made.folder).template == run.template
+    assert not list(run.folder.glob(".fused*"))
+
+
+def test_an_unfinished_run_is_fused_when_it_is_named(base: Path, tmp_path: Path) -> None:
+    run = open_run(make_run(tmp_path / "runs" / "half", open_folder(base), state="interrupted"))
+    made = fuse.fuse(FuseConfig(out=tmp_path / "fused"), run, progress=Silent())
+    assert made.manifest.parents["run"] == artifacts.sha256(run.adapter / "adapters.safetensors")
+
+
+def test_only_a_fused_model_is_replaced_and_only_when_asked(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = fuse.fuse(FuseConfig(out=out), run, progress=Silent())
+    with pytest.raises(ConflictError, match="exists already"):
+        fuse.fuse(FuseConfig(out=out), run, progress=Silent())
+    again = fuse.fuse(FuseConfig(out=out, force=True), run, progress=Silent())
+    assert again.manifest.files["model.safetensors"] == first.manifest.files["model.safetensors"]
+    for precious in (run.folder, tmp_path):
+        with pytest.raises(ConflictError, match="is no fused model"):
+            fuse.fuse(FuseConfig(out=precious, force=True), run, progress=Silent())
+    assert (run.folder / "run.json").is_file()
+
+
+def test_an_adapter_for_another_base_leaves_nothing_behind(
+    run: Run, tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    shutil.rmtree(run.adapter)
+    random_adapter(tiny_model("qwen2", hidden=128), run.folder / "adapters")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="another base"):
+        fuse.fuse(FuseConfig(out=tmp_path / "fused"), run, progress=Silent())
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_failure_in_the_middle_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
+    weights = dict(mx.load(str(run.adapter / "adapters.safetensors")))
+    weights["model.layers.1.mlp.up_proj.lora_b"] = mx.full((4, 128), float("inf"))
+    mx.eval(list(weights.values()))
+    mx.save_safetensors(str(run.adapter / "adapters.safetensors"), weights)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="diverged"):
+        fuse.fuse(FuseConfig(out=tmp_path / "fused"), run, progress=Silent())
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_small_disk_is_told_before_anything_is_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(fuse.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(MachineError, match=r"needs 0\.0 GB, but .* has 0\.0 GB free") as caught:
+        fuse.fuse(FuseConfig(out=tmp_path / "deep" / "fused"), run, progress=Silent())
+    assert "--out" in caught.value.hint
+    assert not (tmp_path / "deep").exists()
