@@ -11,9 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 from joco_mlx.errors import MachineError
+
+Child: TypeAlias = subprocess.Popen[bytes]
+"""A program that runs, for the types of those who may not start one."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def run(
 @contextmanager
 def stream(
     command: Sequence[str | Path], *, stdin: IO[bytes], stderr: IO[bytes], env: Mapping[str, str | None] | None = None
-) -> Iterator["subprocess.Popen[bytes]"]:
+) -> Iterator[Child]:
     """Run `command` with its standard output as a pipe to read from; it is killed when the block is left early.
 
     `stdin` and `stderr` are files, so that a program which writes much to standard error can never block.

@@ -13,12 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from joco_mlx import process
-
-if TYPE_CHECKING:
-    from subprocess import Popen
 
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _SETTINGS = (
@@ -80,7 +77,7 @@ class PlainGit:
     @contextmanager
     def stream(
         self, *words: str, stdin: IO[bytes], stderr: IO[bytes], graft_file: Path | None = None
-    ) -> Iterator["Popen[bytes]"]:
+    ) -> Iterator[process.Child]:
         """Run a git command whose output is read while it runs; `graft_file` holds parents of our own choice."""
         with process.stream(self.command(*words), stdin=stdin, stderr=stderr, env=_environment(graft_file)) as child:
             yield child
