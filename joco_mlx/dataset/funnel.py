@@ -10,8 +10,8 @@ _NAMED = 3
 _HASH_CHARS = 10
 _MEANINGS = {
     **{gate.reason: gate.meaning for gate in GATES},
-    "empty": "have no message or change no file",
-    "duplicate": "repeat the message of an older one",
+    "empty": "no message or no change",
+    "duplicate": "message of an older one",
 }
 
 
@@ -49,7 +49,7 @@ class Funnel:
 
     def told(self) -> str:
         """Say how many were kept, and why the others were not, the most frequent reason first."""
-        reasons = "; ".join(f"{count:,} {_MEANINGS[reason]}" for reason, count in self.ordered())
+        reasons = "; ".join(f"{_MEANINGS[reason]}: {count:,}" for reason, count in self.ordered())
         return f"{self.repository}: kept {self.kept:,} of {self.read:,}" + (f" ({reasons})." if reasons else ".")
 
     def ordered(self) -> list[tuple[str, int]]:

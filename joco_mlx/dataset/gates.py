@@ -34,7 +34,7 @@ class Gate:
     reason: str
     """The code under which rejected candidates are counted."""
     meaning: str
-    """The reason in words, after "N commits"."""
+    """The reason in words."""
     rejects: Rejects
 
 
@@ -103,17 +103,17 @@ def scores_low(candidate: Candidate, limits: CurateConfig) -> bool:
 
 
 GATES: tuple[Gate, ...] = (
-    Gate("root", "are the first of their history", is_root),
-    Gate("bot", "were written by a program", is_by_bot),
-    Gate("not-conventional", "have no conventional subject line", is_unconventional),
-    Gate("type", "have a type that is none of the eleven", has_unknown_type),
-    Gate("long-subject", f"have a subject line of {SUBJECT_CHARS} characters or more", has_long_subject),
-    Gate("trailing-period", "end their subject line in a period", ends_in_period),
-    Gate("invalid", "break another rule of commitlint", is_invalid),
-    Gate("short-diff", "have too short a diff", has_short_diff),
-    Gate("long-diff", "have too long a diff", has_long_diff),
-    Gate("binary-only", "change nothing but binary files", is_binary_only),
-    Gate("answer-in-diff", "have a diff that contains the message", holds_its_answer),
+    Gate("root", "first of its history", is_root),
+    Gate("bot", "written by a program", is_by_bot),
+    Gate("not-conventional", "no conventional subject line", is_unconventional),
+    Gate("type", "type is none of the eleven", has_unknown_type),
+    Gate("long-subject", f"subject line of {SUBJECT_CHARS} characters or more", has_long_subject),
+    Gate("trailing-period", "period at the end of the subject line", ends_in_period),
+    Gate("invalid", "breaks another rule of commitlint", is_invalid),
+    Gate("short-diff", "diff too short", has_short_diff),
+    Gate("long-diff", "diff too long", has_long_diff),
+    Gate("binary-only", "nothing but binary files", is_binary_only),
+    Gate("answer-in-diff", "diff contains the message", holds_its_answer),
     Gate("low-score", "score too low", scores_low),
 )
 """In the order in which they are asked: a candidate is counted under the first that rejects it, so cheap ones lead."""

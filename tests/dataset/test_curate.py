@@ -47,8 +47,8 @@ def test_the_guides_filters_apply_to_records_that_were_not_filtered(tmp_path: Pa
     curate(DEFAULTS, [write(tmp_path / "a.jsonl", *records)], tmp_path / "data", progress=notes)
     assert stats(tmp_path / "data").records == 1
     assert notes.lines == [
-        "a.jsonl: kept 1 of 5 (1 have a subject line of 72 characters or more; 1 score too low; "
-        "1 have no conventional subject line; 1 end their subject line in a period)."
+        "a.jsonl: kept 1 of 5 (subject line of 72 characters or more: 1; score too low: 1; "
+        "no conventional subject line: 1; period at the end of the subject line: 1)."
     ]
 
 
@@ -61,7 +61,7 @@ def test_of_equal_messages_the_oldest_stays(tmp_path: Path) -> None:
     found = list(read_records(tmp_path / "data" / "train.jsonl"))
     assert [int(item.metadata.commit_hash, 16) for item in found] == [1, 2, 3]
     assert found[0].output == message
-    assert notes.lines == ["a.jsonl, b.jsonl: kept 4 of 5 (1 repeat the message of an older one)."]
+    assert notes.lines == ["a.jsonl, b.jsonl: kept 4 of 5 (message of an older one: 1)."]
 
 
 def test_the_order_of_files_and_lines_does_not_matter(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_broken_line_is_named_and_nothing_is_written(tmp_path: Path) -> None:
 
 def test_nothing_left_is_an_error_that_says_why(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", record(1, quality_score=10), record(2, quality_score=20))
-    with pytest.raises(InputError, match=r"No record is left of 2\. a\.jsonl: kept 0 of 2 \(2 score too low\)"):
+    with pytest.raises(InputError, match=r"No record is left of 2\. a\.jsonl: kept 0 of 2 \(score too low: 2\)"):
         curate(DEFAULTS, [source], tmp_path / "data")
     assert not (tmp_path / "data").exists()
 

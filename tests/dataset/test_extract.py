@@ -64,7 +64,7 @@ def test_the_counts_add_up_and_are_told(history: Repository) -> None:
     assert dict(funnel.rejected) == {"root": 1, "bot": 1, "not-conventional": 1, "short-diff": 1}
     assert funnel.read == funnel.kept + sum(funnel.rejected.values()) == 6
     (line,) = notes.lines
-    assert line.startswith("repository: kept 2 of 6 (1 were written by a program; 1 have no conventional")
+    assert line.startswith("repository: kept 2 of 6 (written by a program: 1; no conventional")
 
 
 def test_name_author_and_newest_few(history: Repository) -> None:
@@ -102,7 +102,9 @@ def test_an_output_that_exists_is_left_alone(history: Repository, tmp_path: Path
 def test_nothing_is_written_when_nothing_is_kept(repository: Repository, tmp_path: Path) -> None:
     repository.commit("begin", {"a": "1\n"})
     repository.commit("go on", {"a": "2\n" * 20})
-    with pytest.raises(InputError, match=r"No commit became a record\. repository: kept 0 of 2 \(1 have no conv") as no:
+    with pytest.raises(
+        InputError, match=r"No commit became a record\. repository: kept 0 of 2 \(no conventional subject line: 1;"
+    ) as no:
         extract_to_file(ExtractConfig(), [repository.folder], tmp_path / "out.jsonl")
     assert "--no-filter" in no.value.hint
     assert [path.name for path in tmp_path.iterdir()] == ["repository"]
