@@ -1,5 +1,6 @@
 """Rules of the house that no linter knows: what tracked files may say, and that the documents tell the truth."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -76,6 +77,21 @@ def test_every_dependency_has_its_paragraph(name: str) -> None:
     paragraph = re.search(rf"^### {re.escape(name)}\n+(.+?)(?=\n#|\Z)", text, re.DOTALL | re.MULTILINE | re.IGNORECASE)
     assert paragraph, f"docs/dependencies.md has no paragraph on {name}"
     assert len(paragraph[1].split()) >= 15
+
+
+def imports(source: str) -> set[str]:
+    """Top-level names of the modules that a program imports, wherever in it."""
+    nodes = list(ast.walk(ast.parse(source)))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return {name.partition(".")[0] for name in plain | {str(n.module) for n in nodes if isinstance(n, ast.ImportFrom)}}
+
+
+def test_what_is_declared_is_what_is_imported() -> None:
+    ours = [text for path, text in tracked_texts() if path.startswith("joco_mlx/") and path.endswith(".py")]
+    imported = set().union(*map(imports, ours)) - set(sys.stdlib_module_names) - {"joco_mlx"}
+    declared = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["dependencies"]
+    names = {re.split(r"[^\w-]", entry)[0].lower().replace("-", "_") for entry in declared}
+    assert imported == {"git" if name == "gitpython" else name for name in names}
 
 
 def test_every_ignored_rule_has_its_reason() -> None:
