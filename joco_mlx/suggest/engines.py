@@ -1,0 +1,103 @@
+"""What answers a prompt: MLX in this process.
+
+Decides which model and adapter a name means, and how long a prompt it was trained for. Whatever else may answer later
+has the same four things. Leaves the words of the prompt to `commit.prompt` and what becomes of the answer to `message`.
+"""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from joco_mlx import artifacts
+from joco_mlx.commit.prompt import Template
+from joco_mlx.config import RUNS_FOLDER, TrainConfig, default_of
+from joco_mlx.models.folder import ModelFolder
+from joco_mlx.models.generate import complete
+from joco_mlx.models.hub import locate
+from joco_mlx.models.load import load_model
+from joco_mlx.models.runs import RUN_FILE, Run, base_folder, open_run
+from joco_mlx.models.tokens import Tokenizer
+from joco_mlx.progress import Progress, task
+
+
+class Engine(Protocol):
+    """Something that answers a prompt in one template."""
+
+    @property
+    def template(self) -> Template:
+        """How it is spoken to."""
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens of prompt and answer that it was trained for."""
+
+    def count(self, text: str) -> int:
+        """Return how many tokens `text` has as text."""
+
+    def complete(self, prompt: str, *, max_tokens: int, temperature: float) -> str:
+        """Return the answer to a rendered prompt."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The model that a name means."""
+
+    folder: ModelFolder
+    adapter: Path | None
+    max_seq_length: int
+
+
+class MlxEngine:
+    """A model in this process's memory."""
+
+    def __init__(self, chosen: Chosen, *, progress: Progress) -> None:
+        self.template = chosen.folder.template
+        self.max_seq_length = chosen.max_seq_length
+        self._tokenizer = Tokenizer.from_folder(chosen.folder.path)
+        with task(progress, f"Loading {chosen.folder.name}"):
+            self._model: Any = load_model(chosen.folder, adapter=chosen.adapter)
+
+    def count(self, text: str) -> int:
+        """Return how many tokens `text` has as text."""
+        return self._tokenizer.count(text)
+
+    def complete(self, prompt: str, *, max_tokens: int, temperature: float) -> str:
+        """Return the answer; above temperature 0 another one each time."""
+        return complete(
+            self._model,
+            self._tokenizer,
+            self.template,
+            prompt,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=secrets.randbits(32),
+        )
+
+
+def choose(model: str | None, *, progress: Progress) -> Chosen:
+    """Find the model that `model` means: a run, a model folder, a registry or Hub name; None is the latest finished run.
+
+    Raises:
+        InputError: There is no such model, or no finished run.
+        MachineError: It must be fetched and cannot be.
+    """
+    if model is None or any((place / model / RUN_FILE).is_file() for place in (Path(), RUNS_FOLDER)):
+        return _of_run(open_run(model), progress)
+    folder = locate(model, progress=progress)
+    trained = _trained_length(folder)
+    if trained is None:
+        progress.note(f"{folder.name} was not trained on commit messages by joco-mlx; its answers may be in any form.")
+    return Chosen(folder, None, trained or default_of(TrainConfig, "max_seq_length"))
+
+
+def _of_run(run: Run, progress: Progress) -> Chosen:
+    return Chosen(base_folder(run, progress=progress), run.adapter, run.config.max_seq_length)
+
+
+def _trained_length(folder: ModelFolder) -> int | None:
+    """Return what `fuse` wrote down, or None for a model that is none of ours."""
+    if not artifacts.is_finished(folder.path):
+        return None
+    found = artifacts.open_artifact(folder.path, "fused").manifest.config.get("max_seq_length")
+    return found if isinstance(found, int) else None
