@@ -1,0 +1,78 @@
+"""Whole files against real llama.cpp: the bytes of its own quantiser."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gguf import GGMLQuantizationType as Type
+from judges import llama_oracle
+
+from joco_mlx.config import Quantization
+from joco_mlx.gguf.card import Card
+from joco_mlx.gguf.container import GgufFile, open_gguf
+from joco_mlx.gguf.encoders import decode
+from joco_mlx.gguf.export import export
+from joco_mlx.gguf.plan import make_plan
+from joco_mlx.gguf.stream import write_gguf
+from joco_mlx.merge import open_weights
+from joco_mlx.progress import Silent
+
+pytestmark = pytest.mark.judge("llama.cpp")
+CARD = Card("joco", "<|im_end|>", licence="Apache-2.0", base_model="Qwen/Qwen2.5-Coder-1.5B-Instruct")
+LINEAR = {"type": "linear", "factor": 4.0}
+SHAPES: dict[str, dict[str, Any]] = {
+    "qwen2-tied-28-layers": {"kind": "qwen2", "layers": 28, "hidden": 256, "intermediate": 256, "kv_heads": 1},
+    "qwen2-untied-ffn-128": {"kind": "qwen2", "tied": False, "layers": 9, "hidden": 256, "intermediate": 384},
+    "qwen2-hidden-32": {"kind": "qwen2", "layers": 8, "hidden": 352, "heads": 11, "kv_heads": 1, "intermediate": 512},
+    "llama-untied-linear": {"kind": "llama", "tied": False, "layers": 8, "hidden": 256, "rope_scaling": LINEAR},
+    "llama-tied-ffn-16": {"kind": "llama", "layers": 4, "hidden": 256, "intermediate": 336},
+    "llama-untied-hidden-64": {"kind": "llama", "tied": False, "layers": 3, "hidden": 576, "heads": 9, "kv_heads": 3},
+}
+FILE_TYPES = {"q4_k_m": llama_oracle.Q4_K_M, "q8_0": llama_oracle.Q8_0, "f16": llama_oracle.F16}
+
+
+def _exact(folder: Path, out: Path) -> Path:
+    """What llama.cpp is given: every weight of the source in float32."""
+    plan = make_plan(open_weights(folder), folder, "f16", CARD)
+    plan = replace(plan, tensors=tuple((tensor, Type.F32) for tensor, _ in plan.tensors))
+    write_gguf(out, plan, open_weights(folder), mode="reference", threads=2, bar=Silent().start(""))
+    return out
+
+
+def _weights(file: GgufFile, name: str) -> tuple[np.ndarray, np.ndarray]:
+    tensor = file.tensors[name]
+    encoded = file.read(tensor, 0, tensor.nbytes)
+    return encoded, decode(tensor.kind, encoded)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_tensor_has_the_bytes_of_llama_model_quantize(
+    shape: str, tiny_model: Callable[..., Path], tmp_path: Path, llama_library: Path
+) -> None:
+    folder = tiny_model(**SHAPES[shape])
+    source = _exact(folder, tmp_path / "exact.gguf")
+    mixes: tuple[Quantization, ...] = ("q4_k_m", "q8_0", "f16") if shape == "llama-untied-linear" else ("q4_k_m",)
+    for quantization in mixes:
+        out = tmp_path / f"{quantization}.gguf"
+        export(open_weights(folder), folder, out, quantization=quantization, card=CARD)
+        llama_oracle.quantize(source, tmp_path / "theirs.gguf", FILE_TYPES[quantization], library=llama_library)
+        _assert_same(open_gguf(out), open_gguf(tmp_path / "theirs.gguf"))
+
+
+def _assert_same(ours: GgufFile, theirs: GgufFile) -> None:
+    assert ours.metadata == theirs.metadata
+    assert {n: (t.kind, t.shape) for n, t in ours.tensors.items()} == {
+        n: (t.kind, t.shape) for n, t in theirs.tensors.items()
+    }
+    for name in theirs.tensors:
+        (a, ours_decoded), (b, theirs_decoded) = _weights(ours, name), _weights(theirs, name)
+        if platform.machine() in ("x86_64", "AMD64"):
+            assert np.array_equal(a, b), name
+        else:  # another rounding of fused multiply-add may choose other codes, of the same quality
+            assert np.sqrt(np.square(ours_decoded - theirs_decoded).mean()) < 0.02 * np.sqrt(
+                np.square(theirs_decoded).mean()
+            )
