@@ -21,6 +21,9 @@ ENVIRONMENT_PREFIX = "JOCO_MLX_"
 REPOSITORY_FILE = ".joco-mlx.toml"
 DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct"
 RUNS_FOLDER = Path("runs")
+LOCAL_DATASET = Path("dataset")
+SHIPPED_DATASETS = (Path(__file__).parent / "shipped_dataset", Path(__file__).parents[1] / "dataset")
+"""Where the dataset that ships lies: in an installed package, in a checkout."""
 ANSWER_TOKENS = 128
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -109,6 +112,7 @@ class TrainConfig:
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
         _require(self.layers == -1 or self.layers >= 1, "layers", self.layers, "-1 (all) or at least 1")
         _require(bool(self.target_modules), "target_modules", "", "one or more names")
+        _require(self.seed >= 0, "seed", self.seed, "0 or more")
 
     @property
     def scale(self) -> float:
