@@ -1,5 +1,8 @@
 """The export as a user meets it: whole or not at all, the same bytes every time, and what it says when it cannot."""
 
+import errno
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,13 +11,29 @@ import numpy as np
 import pytest
 
 from joco_mlx.config import Quantization
+from joco_mlx.errors import ConflictError, InputError, MachineError
+from joco_mlx.gguf import export as stage
 from joco_mlx.gguf.card import Card
 from joco_mlx.gguf.container import open_gguf
 from joco_mlx.gguf.export import Exported, export
-from joco_mlx.merge import open_weights
+from joco_mlx.merge import Weights, open_weights
 from joco_mlx.progress import Silent, Task
 
 CARD = Card("joco", "<|im_end|>", licence="Apache-2.0", base_model="Qwen/Qwen2.5-Coder-1.5B-Instruct")
+
+
+class Spoiled:
+    """A model one of whose weights went wrong."""
+
+    def __init__(self, source: Weights, name: str, value: float) -> None:
+        self.source, self.name, self.value = source, name, value
+        self.names, self.shape = source.names, source.shape
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        found = self.source.read(name, start, stop)
+        if name == self.name:
+            found.reshape(-1)[5] = self.value
+        return found
 
 
 def _export(folder: Path, out: Path, quantization: Quantization = "q4_k_m", **options: object) -> Exported:
@@ -81,3 +100,63 @@ def test_progress_counts_every_weight(tiny_model: Callable[..., Path], tmp_path:
 
     _export(tiny_model("qwen2"), tmp_path / "joco.gguf", progress=Counting())
     assert sum(counted) == 107_072
+
+
+def test_an_existing_file_is_kept_unless_forced(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    out = tmp_path / "joco.gguf"
+    out.write_bytes(b"precious")
+    with pytest.raises(ConflictError, match="exists already"):
+        _export(tiny_model("qwen2"), out)
+    assert out.read_bytes() == b"precious"
+    _export(tiny_model("qwen2"), out, force=True)
+    assert open_gguf(out).tensors
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e6])
+@pytest.mark.parametrize("name", ["model.embed_tokens.weight", "model.layers.1.self_attn.k_proj.weight"])
+def test_a_weight_that_is_no_number_is_told_and_nothing_is_left(
+    name: str, value: float, tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tiny_model("llama")
+    with pytest.raises(InputError, match=name):
+        export(
+            Spoiled(open_weights(folder), name, value), folder, tmp_path / "joco.gguf", quantization="q4_k_m", card=CARD
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_too_small_is_told_before_the_first_byte(
+    tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
+    with pytest.raises(MachineError, match=r"needs 0\.00 GB, but .* has 0\.00 GB free"):
+        _export(tiny_model("qwen2"), tmp_path / "joco.gguf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_on_the_way_leaves_nothing(
+    tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(stage, "write_gguf", full)
+    with pytest.raises(MachineError, match="No space left on device"):
+        _export(tiny_model("qwen2"), tmp_path / "joco.gguf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_a_tokenizer_is_told(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model("qwen2"), folder)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match=r"tokenizer\.json"):
+        _export(folder, tmp_path / "joco.gguf")
+
+
+def test_the_plan_is_a_little_larger_than_the_file(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    folder = tiny_model("qwen2")
+    for quantization in ("q4_k_m", "f16"):
+        done = _export(folder, tmp_path / f"{quantization}.gguf", quantization)
+        planned = stage.make_plan(open_weights(folder), folder, quantization, CARD).nbytes
+        assert done.nbytes <= planned < done.nbytes + 20_000
