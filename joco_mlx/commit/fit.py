@@ -3,15 +3,50 @@
 Decides what is said once and what is left out. The head (status, path, counts, class) lifted the accuracy of the type
 from .32 to .55 in a pilot, so it comes first and is whole whenever it fits. Of each file's header only what the head
 does not say follows, and noise (lock, generated, changelog) has no hunks at all. What is left of the budget is shared
-like water: small files entirely, the others the same amount each. Inside a file whole hunks come before parts of hunks.
-Leaves the counting of tokens to its caller.
+like water: small files entirely, the others the same amount each. Leaves the counting of tokens to its caller.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
-from joco_mlx.commit.diff import FileChange
+from joco_mlx.commit.classify import NOISE
+from joco_mlx.commit.diff import FileChange, parse_diff
 
 CountTokens = Callable[[str], int]
+
+_HUGE_LINE_CHARS = 256
+_MOST_CHARS_PER_TOKEN = 16
+"""No usual text comes near it (3.3 for diffs): what is longer than the room times this is cut before it is counted."""
+
+
+def fit(patch: str, budget: int, count_tokens: CountTokens) -> str:
+    """Return `patch` as a model is shown it, in at most `budget` tokens; the same arguments give the same text.
+
+    What is no diff is cut at the end of a line. Control strings are the caller's business: see `prompt.user_text`.
+
+    Args:
+        patch: A diff as git writes it.
+        budget: The most tokens that `count_tokens` may find in the result.
+        count_tokens: Tokens of a text. Called a few times for each file that is shown and once for each hunk that is
+            looked at, never with a text far beyond the budget.
+    """
+    changes = parse_diff(patch)
+    count = cache(count_tokens)
+    room = budget
+    while room > 0:
+        text = _present(changes, room, count) if changes else _beginning(patch.strip("\n"), room, count)
+        excess = count(text) - budget
+        if excess <= 0:
+            return text
+        room = min(room - excess, room * 15 // 16)  # joined texts may have more tokens than their parts
+    return ""
+
+
+def _present(changes: Sequence[FileChange], room: int, count: CountTokens) -> str:
+    first = head(changes)
+    if _cost(first, room, count) > room:
+        return _shorter_head(changes, room, count)
+    return first
 
 
 def head(changes: Sequence[FileChange]) -> str:
@@ -30,6 +65,21 @@ def _shown(path: str) -> str:
     return '"' + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path) + '"'
 
 
+def _shorter_head(changes: Sequence[FileChange], room: int, count: CountTokens) -> str:
+    """Return as many lines as fit, noise left out first, and how many files are missing."""
+    lines = [_head_line(change) for change in changes]
+    by_worth = sorted(range(len(lines)), key=lambda index: changes[index].kind in NOISE)
+    kept = min(len(lines) - 1, room)
+    while kept > 0:
+        shown = [lines[index] for index in sorted(by_worth[:kept])]
+        text = "\n".join([*shown, _more(len(lines) - kept, "file")])
+        cost = _cost(text, room, count)
+        if cost <= room:
+            return text
+        kept = _less(kept, room, cost)
+    return _beginning(lines[by_worth[0]], room, count)
+
+
 def fair_shares(costs: Sequence[int], room: int) -> list[int]:
     """Divide `room` as water fills vessels: who needs little gets it all, the others get the same amount each."""
     shares = [0] * len(costs)
@@ -38,3 +88,43 @@ def fair_shares(costs: Sequence[int], room: int) -> list[int]:
         shares[index] = min(costs[index], room // (len(costs) - position))
         room -= shares[index]
     return shares
+
+
+def _beginning(text: str, room: int, count: CountTokens) -> str:
+    """Return `text`, or whole lines from its start and how many are missing, in at most `room` tokens.
+
+    A line is cut inside only when it is huge, or when no whole line of content would be left.
+    """
+    if _cost(text, room, count) <= room:
+        return text
+    lines = text.count("\n") + 1
+    kept = min(len(text), room * _MOST_CHARS_PER_TOKEN)
+    while kept > 0:
+        piece = _to_line_end(text[:kept])
+        whole_lines = piece.count("\n") + text.startswith("\n", len(piece))
+        shown = f"{piece}\n{_more(lines - whole_lines, 'line')}"
+        cost = count(shown)
+        if cost <= room:
+            return shown
+        kept = _less(len(piece), room, cost)
+    return ""
+
+
+def _to_line_end(text: str) -> str:
+    first, last = text.find("\n"), text.rfind("\n")
+    return text if last in (-1, first) or len(text) - last > _HUGE_LINE_CHARS else text[:last]
+
+
+def _cost(text: str, room: int, count: CountTokens) -> int:
+    """Return the tokens of `text`, or only that they are more than `room` when it is far too long to count."""
+    most = room * _MOST_CHARS_PER_TOKEN
+    return count(text) if len(text) <= most else max(room + 1, len(text) // _MOST_CHARS_PER_TOKEN)
+
+
+def _less(size: int, room: int, cost: int) -> int:
+    """Return the part of `size` that costs `room` and not `cost`; a sixteenth less at the least, to come to an end."""
+    return min(size * room // cost, size * 15 // 16)
+
+
+def _more(number: int, what: str) -> str:
+    return f"[{number} more {what}{'s' * (number != 1)}]"
