@@ -7,13 +7,17 @@ like water: small files entirely, the others the same amount each. Leaves the co
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
-from joco_mlx.commit.classify import NOISE
+from joco_mlx.commit.classify import NOISE, FileClass
 from joco_mlx.commit.diff import FileChange, parse_diff
 
 CountTokens = Callable[[str], int]
 
+_TOLD = ("diff --", "old mode ", "new mode ", "Binary files ", "GIT binary patch", "Submodule ")
+"""Header lines that are kept. The others repeat the head or, like `index`, name objects that a model cannot know."""
+_USEFUL_SHARE = 64
 _HUGE_LINE_CHARS = 256
 _MOST_CHARS_PER_TOKEN = 16
 """No usual text comes near it (3.3 for diffs): what is longer than the room times this is cut before it is counted."""
@@ -46,7 +50,8 @@ def _present(changes: Sequence[FileChange], room: int, count: CountTokens) -> st
     first = head(changes)
     if _cost(first, room, count) > room:
         return _shorter_head(changes, room, count)
-    return first
+    body = _body(changes, room - count(first + "\n\n"), count)
+    return f"{first}\n\n{body}" if body else first
 
 
 def head(changes: Sequence[FileChange]) -> str:
@@ -78,6 +83,64 @@ def _shorter_head(changes: Sequence[FileChange], room: int, count: CountTokens) 
             return text
         kept = _less(kept, room, cost)
     return _beginning(lines[by_worth[0]], room, count)
+
+
+def _body(changes: Sequence[FileChange], room: int, count: CountTokens) -> str:
+    """Return what there is space for, in the order of the diff: files with hunks first, then what else is to say."""
+    sections = [_section(change) for change in changes]
+    texts: dict[int, str] = {}
+    for with_hunks in (True, False):
+        group = [n for n, section in enumerate(sections) if section.lines and bool(section.hunks) == with_hunks]
+        shown = _fill([sections[n] for n in group], room, count)
+        texts.update({n: text for n, text in zip(group, shown, strict=True) if text})
+        room -= sum(count(text + "\n") for text in shown if text)
+    return "\n".join(texts[n] for n in sorted(texts))
+
+
+@dataclass(frozen=True)
+class _Section:
+    """What is to say about a file after its line in the head."""
+
+    kind: FileClass
+    lines: tuple[str, ...]
+    """What the head does not say; empty when there is nothing, and no hunk either."""
+    hunks: tuple[str, ...]
+
+    @property
+    def whole(self) -> str:
+        return "\n".join((*self.lines, *self.hunks))
+
+
+def _section(change: FileChange) -> _Section:
+    if change.kind in NOISE:
+        return _Section(change.kind, (), ())
+    lines = [line for line in change.header.split("\n") if line.startswith(_TOLD)]
+    if not lines:  # a diff that no git wrote
+        lines = change.header.split("\n")[-1:]
+    if not change.hunks and len(lines) == 1 and change.status in "AMD" and not change.submodule:
+        lines = []
+    return _Section(change.kind, tuple(lines), change.hunks)
+
+
+def _fill(sections: Sequence[_Section], room: int, count: CountTokens) -> list[str]:
+    """Return what is shown of each section, "" for nothing, by fair shares of `room`.
+
+    When there are so many that a share would be too small to show a change, the first ones get useful shares instead,
+    source files before others.
+    """
+    texts = [""] * len(sections)
+    by_worth = sorted(range(len(sections)), key=lambda n: sections[n].kind != "source")
+    costs: list[int] = []
+    needed = 0
+    for n in by_worth:
+        cost = _cost(sections[n].whole + "\n", room, count)
+        needed += min(cost, _USEFUL_SHARE)
+        if costs and needed > room:
+            break
+        costs.append(cost)
+    for n, cost, share in zip(by_worth, costs, fair_shares(costs, room), strict=False):
+        texts[n] = sections[n].whole if cost <= share else ""
+    return texts
 
 
 def fair_shares(costs: Sequence[int], room: int) -> list[int]:
