@@ -3,9 +3,11 @@
 Decides what is said once and what is left out. The head (status, path, counts, class) lifted the accuracy of the type
 from .32 to .55 in a pilot, so it comes first and is whole whenever it fits. Of each file's header only what the head
 does not say follows, and noise (lock, generated, changelog) has no hunks at all. What is left of the budget is shared
-like water: small files entirely, the others the same amount each. Leaves the counting of tokens to its caller.
+like water: small files entirely, the others the same amount each. Inside a file whole hunks come before parts of hunks.
+Leaves the counting of tokens to its caller.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +19,10 @@ CountTokens = Callable[[str], int]
 
 _TOLD = ("diff --", "old mode ", "new mode ", "Binary files ", "GIT binary patch", "Submodule ")
 """Header lines that are kept. The others repeat the head or, like `index`, name objects that a model cannot know."""
+_CHANGED_LINE = re.compile("^[+-]", re.MULTILINE)
 _USEFUL_SHARE = 64
+_USEFUL_PART = 24
+_TOKENS_OF_A_SMALL_HUNK = 8
 _HUGE_LINE_CHARS = 256
 _MOST_CHARS_PER_TOKEN = 16
 """No usual text comes near it (3.3 for diffs): what is longer than the room times this is cut before it is counted."""
@@ -139,7 +144,7 @@ def _fill(sections: Sequence[_Section], room: int, count: CountTokens) -> list[s
             break
         costs.append(cost)
     for n, cost, share in zip(by_worth, costs, fair_shares(costs, room), strict=False):
-        texts[n] = sections[n].whole if cost <= share else ""
+        texts[n] = sections[n].whole if cost <= share else _part(sections[n], share, count)
     return texts
 
 
@@ -151,6 +156,34 @@ def fair_shares(costs: Sequence[int], room: int) -> list[int]:
         shares[index] = min(costs[index], room // (len(costs) - position))
         room -= shares[index]
     return shares
+
+
+def _part(section: _Section, room: int, count: CountTokens) -> str:
+    """Return the hunks that fit whole, and the beginning of the first that does not; "" when nothing useful fits."""
+    left = room - count("\n".join(section.lines) + "\n") - count(_more(len(section.hunks), "hunk") + "\n")
+    shown: dict[int, str] = {}
+    too_long: list[int] = []
+    for n, hunk in enumerate(section.hunks[: max(1, room // _TOKENS_OF_A_SMALL_HUNK)]):
+        cost = _cost(hunk + "\n", left, count)
+        if cost <= left:
+            shown[n] = hunk
+            left -= cost
+        else:
+            too_long.append(n)
+    if too_long and left >= _USEFUL_PART:
+        shown[too_long[0]] = _beginning(_from_first_change(section.hunks[too_long[0]]), left - 1, count)
+    if not any(shown.values()):
+        return ""
+    missing = len(section.hunks) - len(shown)
+    marker = [_more(missing, "hunk")] if missing else []
+    return "\n".join([*section.lines, *(shown[n] for n in sorted(shown)), *marker])
+
+
+def _from_first_change(hunk: str) -> str:
+    """Return `hunk` without the unchanged lines between its `@@` line and its first change."""
+    head_line, _, content = hunk.partition("\n")
+    change = _CHANGED_LINE.search(content)
+    return f"{head_line}\n{content[change.start() :]}" if change else hunk
 
 
 def _beginning(text: str, room: int, count: CountTokens) -> str:
