@@ -1,0 +1,79 @@
+"""`joco-mlx train`: from a dataset to a run."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from joco_mlx.cli import render
+from joco_mlx.cli.settings import option, train_settings
+from joco_mlx.config import TrainConfig
+from joco_mlx.progress import Progress
+
+
+def train(
+    model: Annotated[str | None, option(TrainConfig, "model")] = None,
+    data: Annotated[Path | None, option(TrainConfig, "data")] = None,
+    out: Annotated[Path | None, option(TrainConfig, "out")] = None,
+    steps: Annotated[int | None, option(TrainConfig, "steps")] = None,
+    epochs: Annotated[float | None, option(TrainConfig, "epochs")] = None,
+    batch_size: Annotated[int | None, option(TrainConfig, "batch_size")] = None,
+    grad_accumulation: Annotated[int | None, option(TrainConfig, "grad_accumulation")] = None,
+    max_seq_length: Annotated[int | None, option(TrainConfig, "max_seq_length")] = None,
+    learning_rate: Annotated[float | None, option(TrainConfig, "learning_rate")] = None,
+    warmup_steps: Annotated[int | None, option(TrainConfig, "warmup_steps")] = None,
+    rank: Annotated[int | None, option(TrainConfig, "rank")] = None,
+    alpha: Annotated[float | None, option(TrainConfig, "alpha")] = None,
+    dropout: Annotated[float | None, option(TrainConfig, "dropout")] = None,
+    target_modules: Annotated[str | None, option(TrainConfig, "target_modules")] = None,
+    layers: Annotated[int | None, option(TrainConfig, "layers")] = None,
+    save_every: Annotated[int | None, option(TrainConfig, "save_every")] = None,
+    log_every: Annotated[int | None, option(TrainConfig, "log_every")] = None,
+    eval_every: Annotated[int | None, option(TrainConfig, "eval_every")] = None,
+    seed: Annotated[int | None, option(TrainConfig, "seed")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file with a [train] table.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and load no weights.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Train LoRA adapters on a dataset of commits. Works without any option."""
+    flags = dict(locals())
+    chosen = train_settings({name: flags[name] for name in TrainConfig.__dataclass_fields__}, file=config)
+    with render.progress() as progress:
+        if dry_run:
+            _show_plan(chosen, json=json, progress=progress)
+            return
+        from joco_mlx.train import run
+
+        made = run.train(chosen, progress=progress)
+    if json:
+        render.say_json({"run": str(made.folder), "digest": made.digest})
+        return
+    render.say(f"Finished: {made.folder}")
+    render.say("Next: joco-mlx suggest, or joco-mlx fuse --export-gguf")
+
+
+def _show_plan(config: TrainConfig, *, json: bool, progress: Progress) -> None:
+    from joco_mlx.train.plan import plan_run
+
+    plan = plan_run(config, progress=progress)
+    if json:
+        render.say_json({"config": asdict(config), "plan": asdict(plan)})
+        return
+    steps = f"{plan.steps:,} of {config.batch_size} x {config.grad_accumulation} records ({plan.epochs:.2g} epochs)"
+    records = f"{plan.records:,}: {plan.whole:,} whole, {plan.cut:,} cut, {plan.unusable:,} unusable"
+    memory = f"{plan.planned_bytes / 1e9:.2f} GB of this machine's {plan.budget_bytes / 1e9:.2f} GB"
+    rows = [
+        ("Model", f"{plan.model} {plan.revision or ''}"),
+        ("Dataset", f"{plan.dataset} ({plan.repositories:,} repositories)"),
+        ("Training records", records),
+        ("Validation records", f"{plan.validation_records:,}"),
+        ("Tokens of a record", f"{plan.mean_tokens:.0f} on average, {plan.longest_tokens:,} at most"),
+        ("Steps", steps),
+        ("Adapters", f"rank {config.rank}, scale {config.scale:g}, on {', '.join(config.target_modules)}"),
+        ("Device", plan.device + (", with gradient checkpointing" if plan.checkpointing else "")),
+        ("Memory", memory),
+    ]
+    render.table(("What", "Plan"), rows)
+    for note in plan.notes:
+        render.say(note)
