@@ -1,0 +1,81 @@
+"""From a run to what Ollama takes: `joco.gguf`, checked, and the Modelfile beside it.
+
+Decides the order: everything that could refuse is asked before the long work, and the Modelfile, which points at the
+GGUF, is written last. Leaves the file to `gguf`, the merging to `merge`, the words to `ollama`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from joco_mlx import ollama
+from joco_mlx.config import FuseConfig
+from joco_mlx.gguf.card import Card
+from joco_mlx.gguf.export import Exported
+from joco_mlx.gguf.export import export as write_gguf
+from joco_mlx.gguf.verify import Report, verify
+from joco_mlx.merge import open_merged
+from joco_mlx.models.folder import ModelFolder
+from joco_mlx.models.runs import RUN_FILE, Run, base_folder, open_run
+from joco_mlx.progress import Progress, Silent
+
+
+@dataclass(frozen=True)
+class OllamaFiles:
+    """What `ollama create NAME -f Modelfile` needs."""
+
+    gguf: Exported
+    modelfile: Path
+    report: Report
+
+
+def export_run(config: FuseConfig, run: Run, *, progress: Progress | None = None) -> OllamaFiles:
+    """Merge a run's adapter into its base straight into a GGUF, verify it, and write the Modelfile.
+
+    Args:
+        config: Folder to write into (the current one when not given), type mix, whether outputs may be replaced.
+        run: A run with an adapter.
+        progress: Who watches.
+
+    Raises:
+        ConflictError: An output exists that nobody said may be replaced.
+        InputError: The base is gone or another one, or the adapter does not fit it.
+        MachineError: The disk is too small.
+        VerificationError: What was written is not what the model says; the GGUF is removed again.
+    """
+    shown = progress or Silent()
+    folder = config.out or Path()
+    ollama.refuse_foreign_export(folder, force=config.force)
+    base = base_folder(run, progress=shown)
+    weights = open_merged(base.path, run.adapter)
+    card = Card.of(base)
+    out = folder / ollama.GGUF_NAME
+    made = write_gguf(
+        weights, base.path, out, quantization=config.quantization, card=card, force=config.force, progress=shown
+    )
+    report = verify(out, base.path, source=weights, card=card, progress=shown)
+    if report.problems:
+        out.unlink()
+    report.require_sound()
+    return OllamaFiles(made, ollama.write_modelfile(folder, _modelfile(run, base)), report)
+
+
+def verify_gguf(file: Path, against: Path, *, progress: Progress | None = None) -> Report:
+    """Compare a GGUF with the run or the model folder that it was made from.
+
+    Raises:
+        InputError: One of them cannot be read.
+        VerificationError: The file is cut short or damaged, so that nothing in it can be compared.
+    """
+    shown = progress or Silent()
+    if not (against / RUN_FILE).is_file():
+        return verify(file, against, progress=shown)
+    run = open_run(against)
+    base = base_folder(run, progress=shown)
+    return verify(file, base.path, source=open_merged(base.path, run.adapter), card=Card.of(base), progress=shown)
+
+
+def _modelfile(run: Run, base: ModelFolder) -> str:
+    licence = ollama.licence_text(base.base) if base.base else f"See the licence of the base model {base.name}."
+    return ollama.render_modelfile(
+        ollama.GGUF_NAME, run.template, num_ctx=run.config.max_seq_length, licence=licence, model=base.name
+    )
