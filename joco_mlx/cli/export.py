@@ -1,0 +1,101 @@
+"""`joco-mlx fuse` and `joco-mlx gguf`: from a run to a model folder or to what Ollama takes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from joco_mlx.cli import render
+from joco_mlx.cli.settings import option, settings
+from joco_mlx.config import FuseConfig
+
+if TYPE_CHECKING:
+    from joco_mlx.export import OllamaFiles
+    from joco_mlx.gguf.verify import Report
+
+gguf_app = typer.Typer(help="Look at GGUF files and check them.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def fuse(
+    run: Annotated[str | None, typer.Argument(help="Run folder; the latest finished one when not given.")] = None,
+    out: Annotated[Path | None, option(FuseConfig, "out")] = None,
+    export_gguf: Annotated[bool, typer.Option("--export-gguf", help="Write joco.gguf and its Modelfile.")] = False,
+    quantization: Annotated[str | None, option(FuseConfig, "quantization")] = None,
+    force: Annotated[bool | None, option(FuseConfig, "force", "--force")] = None,
+    json: Json = False,
+) -> None:
+    """Merge a run's adapter into its base: a 16-bit model folder, or with --export-gguf what Ollama takes."""
+    config = settings(FuseConfig, "fuse", {"out": out, "quantization": quantization, "force": force})
+    from joco_mlx.models.runs import open_run
+
+    opened = open_run(run)
+    with render.progress() as progress:
+        if export_gguf:
+            from joco_mlx.export import export_run
+
+            made = export_run(config, opened, progress=progress)
+        else:
+            from joco_mlx.fuse import fuse as merge
+
+            folder = merge(config, opened, progress=progress).folder
+    if export_gguf:
+        show_export(made, json=json)
+        return
+    if json:
+        render.say_json({"folder": folder})
+        return
+    render.say(f"Finished: {folder}")
+
+
+@gguf_app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="GGUF to check.")],
+    against: Annotated[Path, typer.Option("--against", help="Run or model folder that it was made from.")],
+    json: Json = False,
+) -> None:
+    """Check a GGUF tensor by tensor against the model that it was made from, with a decoder that is not ours."""
+    from joco_mlx.export import verify_gguf
+
+    with render.progress() as progress:
+        report = verify_gguf(file, against, progress=progress)
+    if json:
+        render.say_json(_as_json(report))
+    else:
+        _show_report(report)
+    report.require_sound()
+
+
+def show_export(made: "OllamaFiles", *, json: bool) -> None:
+    """Print what was written, how near it is to the model, and the next command."""
+    if json:
+        render.say_json({"gguf": made.gguf.path, "modelfile": made.modelfile, "verification": _as_json(made.report)})
+        return
+    _show_report(made.report)
+    render.say(f"Finished: {made.gguf.path} and {made.modelfile}")
+    render.say(f"Next: ollama create joco -f {made.modelfile}")
+
+
+def _as_json(report: "Report") -> dict[str, Any]:
+    tensors = [{"name": check.name, "type": check.kind.name, "error": check.error} for check in report.tensors]
+    return {
+        "file": report.path,
+        "bytes": report.nbytes,
+        "parameters": report.parameters,
+        "types": report.types,
+        "problems": report.problems,
+        "tensors": tensors,
+    }
+
+
+def _show_report(report: "Report") -> None:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.types.items()))
+    render.say(f"{report.path}: {report.nbytes / 1e6:,.1f} MB, {report.parameters / 1e6:,.1f} M weights ({kinds})")
+    for problem in report.problems:
+        render.say(f"  {problem}")
+    if report.worst and not report.problems:
+        worst = f"{report.worst.error:.3f} in {report.worst.name} ({report.worst.kind.name})"
+        render.say(
+            f"Verified: {len(report.tensors)} tensors; the largest error, in units of the RMS of the weights, is {worst}."
+        )
