@@ -20,6 +20,8 @@ from joco_mlx.errors import InputError, UsageError
 ENVIRONMENT_PREFIX = "JOCO_MLX_"
 REPOSITORY_FILE = ".joco-mlx.toml"
 DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct"
+QUICKSTART_MODEL = "smollm2-135m"
+"""Needs no model hub."""
 RUNS_FOLDER = Path("runs")
 LOCAL_DATASET = Path("dataset")
 SHIPPED_DATASETS = (Path(__file__).parent / "shipped_dataset", Path(__file__).parents[1] / "dataset")
