@@ -1,0 +1,71 @@
+"""The command table and the error boundary. A command imports its stage only when it is called."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from joco_mlx import __version__, artifacts
+from joco_mlx.cli import dataset, export, models, quickstart, render, suggest, train
+from joco_mlx.errors import JocoError
+
+_BUG = 70  # EX_SOFTWARE of sysexits.h
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+app = typer.Typer(
+    name="joco-mlx",
+    help="Turn git history into a small private model that writes your commit messages.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(dataset.app, name="dataset")
+app.add_typer(export.gguf_app, name="gguf")
+for command in (quickstart.quickstart, models.models, train.train, export.fuse, suggest.suggest):
+    app.command()(command)
+
+
+def _print_versions(wanted: bool) -> None:
+    if not wanted:
+        return
+    render.say(f"joco-mlx {__version__}")
+    for package, version in artifacts.versions().items():
+        if package != "joco-mlx":
+            render.say(f"  {package} {version}")
+    raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_versions, help="Print the versions of the parts."),
+    ] = False,
+) -> None:
+    """Turn git history into a small private model that writes your commit messages."""
+
+
+def main() -> None:
+    """Run the command line; every JocoError ends here, as two sentences and its exit code."""
+    try:
+        app()
+    except JocoError as problem:
+        render.error(problem)
+        sys.exit(problem.exit_code)
+    except KeyboardInterrupt:
+        render.warn("Interrupted.")
+        sys.exit(_INTERRUPTED)
+    except Exception as problem:
+        if os.environ.get("JOCO_MLX_DEBUG"):
+            raise
+        render.error(_as_bug(problem))
+        sys.exit(_BUG)
+
+
+def _as_bug(problem: Exception) -> JocoError:
+    first_line = str(problem).splitlines()[0] if str(problem) else ""
+    return JocoError(
+        f"joco-mlx has a bug: {type(problem).__name__}: {first_line}",
+        "Run the command again with JOCO_MLX_DEBUG=1 and report what it prints.",
+    )
