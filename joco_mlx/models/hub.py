@@ -32,8 +32,8 @@ def locate(name: str, *, progress: Progress) -> ModelFolder:
     entry = registry.find(name)
     if entry is not None:
         return _of_registry(entry, progress)
-    path = Path(name).expanduser()
-    if path.exists():
+    path = _existing(name)
+    if path is not None:
         return _of_path(path)
     hub = _HUB_NAME.fullmatch(name)
     if hub is None:
@@ -51,6 +51,15 @@ def _of_registry(entry: registry.BaseModel, progress: Progress) -> ModelFolder:
         progress.note(f"{entry.name}: {entry.note}")
     fetched = fetch(entry.repository, entry.revision, progress=progress)
     return open_folder(fetched.path, name=entry.name, base=entry, revision=fetched.revision)
+
+
+def _existing(name: str) -> Path | None:
+    """Return what lies at `name`; text that cannot be a path is none."""
+    try:
+        path = Path(name).expanduser()
+        return path if name and path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a NUL byte
+        return None
 
 
 def _of_path(path: Path) -> ModelFolder:
