@@ -5,6 +5,7 @@ was cut short or damaged is told apart from a good one. It is written by the `gg
 so that a mistake of one does not hide in the other. Format: `docs/gguf.md` of ggml; little-endian, version 3.
 """
 
+import math
 import mmap
 import struct
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ class StoredTensor:
     begin: int
     """Offset of its first byte in the file."""
     nbytes: int
+
+    @property
+    def weights(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)

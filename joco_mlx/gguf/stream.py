@@ -5,6 +5,7 @@ the same bytes on any number of threads, because a chunk knows nothing of its ne
 `gguf` package.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -62,7 +63,7 @@ def write_gguf(path: Path, plan: Plan, source: Weights, *, mode: Mode, threads: 
     _write_header(path, plan)
     with path.open("ab") as file:
         _pad(file)
-        for chunk, encoded, weights in _encoded(_chunks(source, plan), mode, threads or _cores()):
+        for chunk, encoded, weights in _encoded(_chunks(source, plan), mode, threads or cores()):
             file.write(encoded.data)
             if chunk.last:
                 _pad(file)
@@ -96,14 +97,19 @@ def _value_types(key: str, value: object) -> tuple[GGUFValueType, GGUFValueType 
 
 
 def _chunks(source: Weights, plan: Plan) -> Iterator[_Chunk]:
-    """Cut the tensors into runs of whole rows."""
+    """Cut the tensors into what one thread encodes at a time."""
     for tensor, kind in plan.tensors:
-        rows, *rest = tensor.shape
-        step = max(1, CHUNK_WEIGHTS // (rest[0] if rest else 1))
         read = tensor.reader(source)
-        for start in range(0, rows, step):
-            stop = min(start + step, rows)
-            yield _Chunk(tensor.source, kind, partial(read, start, stop), stop == rows)
+        for start, stop in row_chunks(tensor.shape):
+            yield _Chunk(tensor.source, kind, partial(read, start, stop), stop == tensor.shape[0])
+
+
+def row_chunks(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Return first and last + 1 of runs of whole rows, each about `CHUNK_WEIGHTS` weights."""
+    rows, *rest = shape
+    step = max(1, CHUNK_WEIGHTS // math.prod(rest))
+    for start in range(0, rows, step):
+        yield start, min(start + step, rows)
 
 
 def _encoded(chunks: Iterator[_Chunk], mode: Mode, threads: int) -> Iterator[tuple[_Chunk, Bytes, int]]:
@@ -133,6 +139,6 @@ def _pad(file: BinaryIO) -> None:
     file.write(bytes(-file.tell() % ALIGNMENT))
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use; macOS has no way to take some away."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,6 +14,9 @@ from joco_mlx.gguf.architecture import Architecture
 from joco_mlx.gguf.rounding import Floats
 from joco_mlx.merge import Weights
 
+Reader = Callable[[int, int], Floats]
+"""First row, last + 1 -> those rows."""
+
 _NORMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
 _LINEARS = {
     "self_attn.q_proj": "attn_q",
@@ -42,7 +45,7 @@ class PlannedTensor:
     heads: int = 0
     """Heads whose rows are permuted for llama.cpp's rotary order; 0 leaves the rows alone."""
 
-    def reader(self, source: Weights) -> Callable[[int, int], Floats]:
+    def reader(self, source: Weights) -> Reader:
         """Return what gives rows `start` to `stop` as they lie in the file; the permuted ones are read at once."""
         if not self.heads:
             return lambda start, stop: source.read(self.source, start, stop)
