@@ -9,7 +9,9 @@ from joco_mlx.cli import render
 from joco_mlx.cli.settings import option, settings
 from joco_mlx.config import CurateConfig, ExtractConfig
 
-app = typer.Typer(help="Read git history, make a dataset, look at it and check it.", no_args_is_help=True)
+app = typer.Typer(
+    help="Read git history, make a dataset, look at it and check it.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[Path, typer.Argument(help="Dataset folder.")]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from joco_mlx.export import OllamaFiles
     from joco_mlx.gguf.verify import Report
 
-gguf_app = typer.Typer(help="Look at GGUF files and check them.", no_args_is_help=True)
+gguf_app = typer.Typer(help="Look at GGUF files and check them.", no_args_is_help=True, rich_markup_mode=None)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -18,6 +18,7 @@ app = typer.Typer(
     help="Turn git history into a small private model that writes your commit messages.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(dataset.app, name="dataset")
