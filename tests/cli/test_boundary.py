@@ -1,0 +1,99 @@
+"""Where every failure ends: two sentences, the right exit code, and no traceback."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from joco_mlx import errors
+from joco_mlx.cli import main, settings
+from joco_mlx.config import SuggestConfig, TrainConfig
+
+
+def raising(problem: BaseException) -> Callable[[], None]:
+    def app() -> None:
+        raise problem
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [
+        (errors.UsageError("A.", "B."), 2),
+        (errors.InputError("A.", "B."), 3),
+        (errors.MachineError("A.", "B."), 4),
+        (errors.ConflictError("A.", "B."), 5),
+        (errors.VerificationError("A.", "B."), 6),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_every_kind_of_error_has_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], problem: errors.JocoError, code: int
+) -> None:
+    monkeypatch.setattr(main, "app", raising(problem))
+    with pytest.raises(SystemExit) as caught:
+        main.main()
+    assert caught.value.code == code
+    assert capsys.readouterr().err == "Error: A.\n  B.\n"
+
+
+def test_a_bug_is_told_without_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("JOCO_MLX_DEBUG", raising=False)
+    monkeypatch.setattr(main, "app", raising(ZeroDivisionError("by zero\nand more")))
+    with pytest.raises(SystemExit) as caught:
+        main.main()
+    assert caught.value.code == 70
+    told = capsys.readouterr().err
+    assert "ZeroDivisionError: by zero" in told
+    assert "JOCO_MLX_DEBUG=1" in told
+    assert "Traceback" not in told
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOCO_MLX_DEBUG", "1")
+    monkeypatch.setattr(main, "app", raising(ZeroDivisionError("by zero")))
+    with pytest.raises(ZeroDivisionError):
+        main.main()
+
+
+def test_ctrl_c_ends_as_shells_expect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "app", raising(KeyboardInterrupt()))
+    with pytest.raises(SystemExit) as caught:
+        main.main()
+    assert caught.value.code == 130
+
+
+def run(*words: str, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "100", "JOCO_MLX_DEBUG": ""}
+    return subprocess.run(
+        [sys.executable, "-m", "joco_mlx", *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        check=False,
+    )
+
+
+def test_an_unknown_option_is_a_usage_error_that_names_it() -> None:
+    done = run("train", "--lerning-rate", "1")
+    assert done.returncode == 2
+    assert "--lerning-rate" in done.stderr
+
+
+def test_a_repository_may_not_choose_the_model(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / ".joco-mlx.toml").write_text('[suggest]\nmodel = "evil/model"\n')
+    with pytest.raises(errors.InputError, match="'model', which a repository may not choose"):
+        settings.settings(SuggestConfig, "suggest", {}, repository=tmp_path)
+
+
+def test_a_registry_entry_yields_to_a_flag_and_to_a_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    better = settings.train_settings({"model": "smollm2-135m"})
+    assert better.learning_rate != TrainConfig().learning_rate
+    (tmp_path / "mine.toml").write_text("[train]\nlearning_rate = 0.003\nrank = 4\n")
+    made = settings.train_settings({"model": "smollm2-135m", "rank": 2}, file=tmp_path / "mine.toml")
+    assert (made.learning_rate, made.rank, made.steps) == (0.003, 2, better.steps)
