@@ -4,6 +4,7 @@ Results go to standard output, everything else to standard error. On a terminal 
 it is a plain line now and then, without control codes. Colour follows NO_COLOR and the terminal (rich decides).
 """
 
+import io
 import json
 import sys
 import time
@@ -50,7 +51,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
         made.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=_piped())
     for row in rows:
         made.add_row(*(escape(str(cell)) for cell in row))
-    _out.print(made, width=_PIPE_WIDTH if _piped() else None, crop=False)
+    if not _piped():
+        _out.print(made)
+        return
+    wide = Console(file=io.StringIO(), width=_PIPE_WIDTH, highlight=False)
+    wide.print(made)
+    for line in wide.file.getvalue().splitlines():  # type: ignore[attr-defined]  (the StringIO above)
+        say(line.rstrip())
 
 
 def _piped() -> bool:

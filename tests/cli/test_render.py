@@ -33,6 +33,7 @@ def test_a_table_keeps_one_line_a_row_in_a_pipe(capsys: pytest.CaptureFixture[st
     render.table(["name", "size"], [["x" * 300, 1], ["[red]y[/red]", 20]], right=["size"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
+    assert lines[1] == "x" * 300 + "     1"
     assert "[red]y[/red]" in lines[2]
 
 
