@@ -7,7 +7,12 @@ what is kept of a diff, and to `models.tokens` how text becomes ids.
 
 from dataclasses import dataclass
 
+from joco_mlx.commit.fit import CountTokens, fit
+from joco_mlx.commit.neutral import neutralise
 from joco_mlx.commit.record import INSTRUCTION
+from joco_mlx.config import ANSWER_TOKENS
+
+__all__ = ["SYSTEM", "TEMPLATES", "Template", "diff_budget", "neutralise", "render", "user_text"]
 
 SYSTEM = "You generate conventional commit messages from git diffs. Output only the commit message, nothing else."
 
@@ -92,3 +97,26 @@ def render(template: Template, user_text: str) -> str:
     `user_text` is taken as it is: text from elsewhere has to go through `user_text()` or `neutralise()` first.
     """
     return template.before + user_text + template.after
+
+
+def user_text(diff: str, budget: int, count_tokens: CountTokens) -> str:
+    """Return what stands in the user turn: `diff` with control strings broken up, fitted to `budget` tokens."""
+    text = neutralise(diff)
+    room = budget
+    while room > 0:
+        shown = neutralise(fit(text, room, count_tokens))  # a path that git had quoted may hold one more
+        excess = count_tokens(shown) - budget
+        if excess <= 0:
+            return shown
+        room -= excess
+    return ""
+
+
+def diff_budget(template: Template, max_seq_length: int, count_tokens: CountTokens) -> int:
+    """Return how many tokens a diff may have: the sequence less the template and 128 for the answer and its end token.
+
+    One more is kept for a begin-of-text token. Never less than 0. A `count_tokens` that counts control strings as text
+    finds more tokens than there will be, which is on the safe side.
+    """
+    around = count_tokens(template.before) + count_tokens(template.after)
+    return max(0, max_seq_length - 1 - around - ANSWER_TOKENS)
