@@ -54,9 +54,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
     if not _piped():
         _out.print(made)
         return
-    wide = Console(file=io.StringIO(), width=_PIPE_WIDTH, highlight=False)
-    wide.print(made)
-    for line in wide.file.getvalue().splitlines():  # type: ignore[attr-defined]  (the StringIO above)
+    text = io.StringIO()
+    Console(file=text, width=_PIPE_WIDTH, highlight=False).print(made)
+    for line in text.getvalue().splitlines():
         say(line.rstrip())
 
 
