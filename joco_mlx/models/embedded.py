@@ -80,7 +80,7 @@ def _installers(target: Path) -> list[list[str]]:
     """Return the commands that can install the wheel into `target`, best first."""
     wanted = ["--no-deps", "--only-binary", ":all:", "--target", str(target), f"{PACKAGE}=={PACKAGE_VERSION}"]
     commands = []
-    uv = os.environ.get("UV") or shutil.which("uv")
+    uv = shutil.which(os.environ.get("UV", "uv")) or shutil.which("uv")  # uv tells its children where it is in UV
     if uv:
         commands.append([uv, "pip", "install", "--python", sys.executable, *wanted])
     quiet = ["install", "--disable-pip-version-check", "--no-input", *wanted]

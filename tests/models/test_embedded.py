@@ -149,7 +149,7 @@ def test_without_uv_and_pip_the_user_is_told_what_to_install(tmp_path: Path, mon
 @pytest.mark.parametrize("tool", ["uv", "pip"])
 def test_either_tool_gets_the_pinned_wheel_alone(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"uv": "/bin/uv", "pip3": "/bin/pip3"} if tool == "uv" else {"pip3": "/bin/pip3"}
-    monkeypatch.delenv("UV", raising=False)
+    monkeypatch.setenv("UV", "/gone/uv")
     monkeypatch.setattr(shutil, "which", found.get)
     command = embedded._installers(tmp_path)[0]
     assert command[0] == ("/bin/uv" if tool == "uv" else command[0])
