@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -88,10 +89,17 @@ def imports(source: str) -> set[str]:
 
 def test_what_is_declared_is_what_is_imported() -> None:
     ours = [text for path, text in tracked_texts() if path.startswith("joco_mlx/") and path.endswith(".py")]
-    imported = set().union(*map(imports, ours)) - set(sys.stdlib_module_names) - {"joco_mlx"}
-    declared = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["dependencies"]
-    names = {re.split(r"[^\w-]", entry)[0].lower().replace("-", "_") for entry in declared}
-    assert imported == {"git" if name == "gitpython" else name for name in names}
+    modules = set().union(*map(imports, ours)) - set(sys.stdlib_module_names) - {"joco_mlx"}
+    owners = {module: {_name(owner) for owner in found} for module, found in packages_distributions().items()}
+    project = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]
+    optional = [entry for entries in project.get("optional-dependencies", {}).values() for entry in entries]
+    declared = {_name(entry) for entry in [*project["dependencies"], *optional]}
+    assert sorted(module for module in modules if not owners.get(module, set()) & declared) == []
+    assert declared - set().union(*(owners[module] for module in modules)) == set()
+
+
+def _name(requirement: str) -> str:
+    return re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-")  # type: ignore[index]
 
 
 def test_every_ignored_rule_has_its_reason() -> None:
