@@ -93,7 +93,7 @@ def _checked_position(checkpoint: Path) -> Position:
         content = json.loads((checkpoint / POSITION_FILE).read_text("utf-8"))
         for name, digest in content["files"].items():
             if sha256(checkpoint / name) != digest:
-                raise ValueError(f"{name} was changed")  # noqa: TRY301
+                raise ValueError(f"{name} was changed")  # noqa: TRY301  (every way to be damaged is told in one place)
         key = content["random_key"]
         return Position(int(content["step"]), int(content["batch"]), (int(key[0]), int(key[1])))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as problem:
