@@ -51,6 +51,22 @@ class Template:
         """Where a server has to cut an answer: the end token, then the markers."""
         return tuple(dict.fromkeys((self.end_token, *self.markers)))
 
+    def go_template(self) -> str:
+        """Return the TEMPLATE of a Modelfile: `render` of the last user turn, in the language of Go's text/template.
+
+        Every tool that calls a model through Ollama sends a system prompt of its own, and some a worked example: both
+        are dropped. Ollama hands over all messages because the template names `.Messages` (its template/template.go).
+        """
+        return (
+            '{{- $text := "" }}{{ range .Messages }}{{ if eq .Role "user" }}{{ $text = .Content }}{{ end }}{{ end -}}\n'
+            f"{_go_text(self.before)}{{{{ $text }}}}{_go_text(self.after)}"
+        )
+
+
+def _go_text(text: str) -> str:
+    """Return `text` as Go's text/template writes it out unchanged."""
+    return text.replace("{{", '{{ "{{" }}')
+
 
 TEMPLATES = {
     template.name: template
