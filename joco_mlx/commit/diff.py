@@ -15,6 +15,8 @@ from joco_mlx.commit.classify import FileClass, classify
 from joco_mlx.commit.hunks import read_hunk
 from joco_mlx.commit.paths import NO_FILE, both_names, name_in, unquote, without_prefixes
 
+__all__ = ["FileChange", "FileClass", "Status", "classify", "parse_diff"]
+
 Status = Literal["A", "M", "D", "R", "C", "T"]
 
 _EXTENDED = (
