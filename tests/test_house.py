@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -172,6 +173,15 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)|(?:src|srcset)=\"([^\"]+)\"", text)
     local = [first or second for first, second in targets if "://" not in (first or second)]
     assert [target for target in local if not (document.parent / target).exists()] == []
+
+
+def test_the_architecture_names_every_file() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    tree = text.partition("\n    joco_mlx/\n")[2].partition("\n## ")[0]
+    files = [Path(path).name for path, _ in tracked_texts() if re.fullmatch(r"joco_mlx/.*\.py", path)]
+    named, existing = Counter(re.findall(r"\b\w+\.py\b", tree)), Counter(name for name in files if name[0] != "_")
+    assert existing - named == Counter(), "give these their words in docs/architecture.md"
+    assert named - existing == Counter(), "these are gone"
 
 
 def test_documents_name_files_that_exist() -> None:
