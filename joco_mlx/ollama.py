@@ -1,0 +1,83 @@
+"""The Modelfile that lets Ollama run an exported GGUF in the form that it was trained in.
+
+Decides which words and parameters go into it. Leaves the prompt to `commit.prompt`. Grammar: Ollama's `parser/parser.go`; defaults that are overridden here: its `api/types.go`.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from joco_mlx.commit.prompt import SYSTEM, TEMPLATES, Template
+from joco_mlx.config import ANSWER_TOKENS, DEFAULT_MODEL, TrainConfig, default_of
+from joco_mlx.errors import UsageError
+from joco_mlx.models import registry
+
+GGUF_NAME = "joco.gguf"
+TEMPERATURE = 0.2
+"""Near the greedy answer, whose validity is what training measures, yet asking again can give other words."""
+_MARK = "# Written by joco-mlx"
+_QUOTES = '"""'
+
+
+def render_modelfile(
+    gguf_name: str, template: Template, *, num_ctx: int, licence: str, model: str, temperature: float = TEMPERATURE
+) -> str:
+    """Return the text of a Modelfile.
+
+    Args:
+        gguf_name: File name of the GGUF beside it.
+        template: The prompt that the model was trained with, with its end token.
+        num_ctx: Longest sequence in training: prompt and answer, in tokens.
+        licence: Name or text of the licence of the weights.
+        model: Name of the base model, for the reader.
+        temperature: Of sampling.
+
+    Raises:
+        UsageError: A text cannot stand in a Modelfile.
+    """
+    if not gguf_name or Path(gguf_name).name != gguf_name or not gguf_name.isprintable():
+        raise UsageError(f"The GGUF's name {gguf_name!r} is no plain file name.", f"Name it {GGUF_NAME}.")
+    lines = [
+        f"{_MARK} for {model} trained at {num_ctx} tokens; an export replaces a file that begins so.",
+        f"FROM ./{gguf_name}",
+        "",
+        f"TEMPLATE {_quoted(template.go_template())}",
+        f"SYSTEM {_quoted(SYSTEM)}",
+        "",
+        *(f'PARAMETER stop "{stop}"' for stop in template.stops),
+        f"PARAMETER temperature {temperature:g}",
+        "# Ollama's own 1.1 would punish the words of the diff, which a message needs.",
+        "PARAMETER repeat_penalty 1",
+        "# The longest prompt and answer that the model was trained on.",
+        f"PARAMETER num_ctx {num_ctx}",
+        f"PARAMETER num_predict {ANSWER_TOKENS}",
+        "",
+        f"LICENSE {_quoted(licence)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def default_modelfile() -> str:
+    """Return the Modelfile of the default model with default training: the one at the top of this project."""
+    base = registry.find(DEFAULT_MODEL)
+    if base is None:
+        raise UsageError(f"The default model {DEFAULT_MODEL} is not in the registry.", "See: joco-mlx models")
+    return render_modelfile(
+        GGUF_NAME,
+        replace(TEMPLATES[base.template], end_token=base.end_token),
+        num_ctx=default_of(TrainConfig, "max_seq_length"),
+        licence=licence_text(base),
+        model=base.name,
+    )
+
+
+def licence_text(base: registry.BaseModel) -> str:
+    """Return what LICENSE says of a model made from `base`: the base's licence and where its text stands."""
+    return f"{base.licence}\n{base.licence_url}"
+
+
+def _quoted(text: str) -> str:
+    """Put a text of one or more lines between triple quotes, for which the grammar has no escape."""
+    kept = all(letter.isprintable() or letter in "\n\t" for letter in text)
+    if _QUOTES in text or text.endswith('"') or not kept:
+        raise UsageError("A text for the Modelfile holds quotes or control characters.", "Take them out of it.")
+    return f"{_QUOTES}{text}{_QUOTES}"
