@@ -1,16 +1,19 @@
 """The Modelfile that lets Ollama run an exported GGUF in the form that it was trained in.
 
-Decides which words and parameters go into it. Leaves the prompt to `commit.prompt`. Grammar: Ollama's `parser/parser.go`; defaults that are overridden here: its `api/types.go`.
+Decides which words and parameters go into it, and which existing Modelfile may be replaced. Leaves the prompt to
+`commit.prompt`. Grammar: Ollama's `parser/parser.go`; defaults that are overridden here: its `api/types.go`.
 """
 
 from dataclasses import replace
 from pathlib import Path
 
+from joco_mlx import artifacts
 from joco_mlx.commit.prompt import SYSTEM, TEMPLATES, Template
 from joco_mlx.config import ANSWER_TOKENS, DEFAULT_MODEL, TrainConfig, default_of
-from joco_mlx.errors import UsageError
+from joco_mlx.errors import ConflictError, UsageError
 from joco_mlx.models import registry
 
+MODELFILE = "Modelfile"
 GGUF_NAME = "joco.gguf"
 TEMPERATURE = 0.2
 """Near the greedy answer, whose validity is what training measures, yet asking again can give other words."""
@@ -73,6 +76,31 @@ def default_modelfile() -> str:
 def licence_text(base: registry.BaseModel) -> str:
     """Return what LICENSE says of a model made from `base`: the base's licence and where its text stands."""
     return f"{base.licence}\n{base.licence_url}"
+
+
+def is_ours(text: str) -> bool:
+    """Whether this tool wrote a Modelfile and may replace it: its first line says so."""
+    return text.startswith(_MARK + " ")
+
+
+def refuse_foreign_export(folder: Path, *, force: bool) -> None:
+    """Look, before the long work, whether the GGUF and the Modelfile may be written into `folder`.
+
+    Raises:
+        ConflictError: There is a GGUF of that name, or a Modelfile that somebody else wrote, and `force` is off.
+    """
+    artifacts.refuse_existing(folder / GGUF_NAME, force=force)
+    path = folder / MODELFILE
+    if force or not path.exists():
+        return
+    if not path.is_file() or not is_ours(path.read_text("utf-8", "replace")):
+        raise ConflictError(f"{path} exists and was not written by joco-mlx.", "Choose another --out, or move it away.")
+
+
+def write_modelfile(folder: Path, text: str) -> Path:
+    """Write the Modelfile beside the GGUF and return its path."""
+    artifacts.write_text(folder / MODELFILE, text)
+    return folder / MODELFILE
 
 
 def _quoted(text: str) -> str:
