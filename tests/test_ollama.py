@@ -1,5 +1,8 @@
 """The Modelfile: read back by a parser of its own, held byte for byte at the top of the project."""
 
+import json
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from joco_mlx import ollama
-from joco_mlx.commit.prompt import SYSTEM, TEMPLATES
-from joco_mlx.errors import UsageError
+from joco_mlx.commit.prompt import SYSTEM, TEMPLATES, render
+from joco_mlx.errors import ConflictError, UsageError
 
 PROJECT = Path(__file__).parent.parent
 
@@ -80,6 +83,48 @@ def test_a_licence_of_many_lines_stays_whole() -> None:
     assert ("LICENSE", text) in parsed(rendered(licence=text))
 
 
+GO_PROGRAM = """
+package main
+import ("encoding/json"; "os"; "text/template")
+type Message struct{ Role, Content string }
+func main() {
+    var asked struct { Template string; Messages []*Message }
+    if err := json.NewDecoder(os.Stdin).Decode(&asked); err != nil { panic(err) }
+    made := template.Must(template.New("").Option("missingkey=zero").Parse(asked.Template))
+    values := map[string]any{"System": "", "Messages": asked.Messages, "Response": ""}
+    for _, m := range asked.Messages { if m.Role == "system" { values["System"] = m.Content } }
+    if err := made.Execute(os.Stdout, values); err != nil { panic(err) }
+}
+"""
+USER_TEXT = 'M a.py +1 -0 source\n\n+x = "{{ .System }}" <b>&\'\n'
+REQUESTS = {
+    "plain": [("user", USER_TEXT)],
+    "a tool's own system prompt": [("system", "You are an expert."), ("user", USER_TEXT)],
+    "a worked example": [("system", "x"), ("user", "example"), ("assistant", "feat: y"), ("user", USER_TEXT)],
+}
+
+
+@pytest.fixture(scope="module")
+def go_renderer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that renders a template as Ollama's template/template.go does."""
+    if shutil.which("go") is None:
+        pytest.skip("Go, which renders templates inside Ollama, is not installed")
+    folder = tmp_path_factory.mktemp("go")
+    (folder / "main.go").write_text(GO_PROGRAM)
+    environment = {**os.environ, "GOCACHE": str(folder / "cache"), "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+    subprocess.run(["go", "build", "-o", "render", "main.go"], cwd=folder, env=environment, check=True)
+    return folder / "render"
+
+
+@pytest.mark.parametrize("request_name", REQUESTS)
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_go_renders_the_trained_prompt_whatever_a_tool_sends(go_renderer: Path, name: str, request_name: str) -> None:
+    messages = [{"Role": role, "Content": content} for role, content in REQUESTS[request_name]]
+    asked = json.dumps({"Template": dict(parsed(rendered(name)))["TEMPLATE"], "Messages": messages})
+    done = subprocess.run([go_renderer], input=asked.encode(), capture_output=True, check=True)
+    assert done.stdout.decode() == render(TEMPLATES[name], USER_TEXT)
+
+
 @pytest.mark.parametrize("licence", ['a """ b', 'ends with "', "bell \x07", "no-break\u00a0space"])
 def test_what_the_grammar_cannot_hold_is_refused(licence: str) -> None:
     with pytest.raises(UsageError, match="quotes or control"):
@@ -101,3 +146,36 @@ def test_the_project_s_modelfile_is_the_default_model_s() -> None:
         text = shown.stdout.decode()
     assert text == wanted
     assert dict(parsed(text))["FROM"] == "./joco.gguf"
+
+
+def test_an_export_replaces_what_it_wrote_and_nothing_else(tmp_path: Path) -> None:
+    ollama.refuse_foreign_export(tmp_path, force=False)
+    path = ollama.write_modelfile(tmp_path, rendered())
+    assert path.read_text() == rendered()
+    ollama.refuse_foreign_export(tmp_path, force=False)
+    ollama.write_modelfile(tmp_path, rendered("alpaca"))
+    assert parsed(path.read_text()) == parsed(rendered("alpaca"))
+    path.write_text("FROM llama3\n" + rendered())
+    with pytest.raises(ConflictError, match="was not written by joco-mlx"):
+        ollama.refuse_foreign_export(tmp_path, force=False)
+    ollama.refuse_foreign_export(tmp_path, force=True)
+
+
+def test_an_existing_gguf_is_never_replaced_unasked(tmp_path: Path) -> None:
+    (tmp_path / "joco.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ConflictError, match=r"joco\.gguf exists already"):
+        ollama.refuse_foreign_export(tmp_path, force=False)
+    ollama.refuse_foreign_export(tmp_path, force=True)
+
+
+def test_a_folder_named_modelfile_is_foreign(tmp_path: Path) -> None:
+    (tmp_path / "Modelfile").mkdir()
+    with pytest.raises(ConflictError, match="Modelfile exists"):
+        ollama.refuse_foreign_export(tmp_path, force=False)
+
+
+def test_only_the_first_line_marks_our_own() -> None:
+    assert ollama.is_ours(rendered())
+    assert not ollama.is_ours("")
+    assert not ollama.is_ours("\n" + rendered())
+    assert not ollama.is_ours("# Written by joco-mlxfoo\n")
