@@ -152,5 +152,67 @@ PATTERNS: tuple[Pattern, ...] = (
         "sig=",
         "q~",
     ),
+    Pattern(
+        "private-key",
+        ("private key", "putty-user-key"),
+        re.compile(
+            r"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----[\s\S]{0,300}?[A-Za-z0-9+/]{16,}"
+            r"|[A-Za-z0-9+/=]{16,}[\s\"'+,\\nr]{0,12}-----END [A-Z0-9 ]{0,20}PRIVATE KEY|PuTTY-User-Key-File-\d"
+        ),
+    ),
+    Pattern(
+        "encoded-private-key",
+        ("ls0tls1crudjti",),
+        re.compile(r"(LS0tLS1CRUdJTi[A-Za-z0-9+/]{26,})"),
+        _holds_private_key,
+    ),
+    Pattern(
+        "travis-secure", ("secure",), re.compile(r"\bsecure[\"']?\s*[:=]\s*[>|-]*\s*[\"']?([A-Za-z0-9+/\s]{80,}=*)")
+    ),
+    Pattern(
+        "registry-auth",
+        ("_auth", "_password"),
+        re.compile(r"(?m)^[+\- ]?\S*:?_(?:authToken|auth|password)[ \t]?=[ \t]?[\"']?([A-Za-z0-9+/=_-]{8,})[\"']?$"),
+        is_filled,
+    ),
+    Pattern("registry-auth", ('"auth"',), re.compile(r"\"auth\"\s*:\s*\"([A-Za-z0-9+/]{12,}=*)\""), looks_live),
+    Pattern(
+        "aws-secret-key",
+        ("aws",),
+        re.compile(r"(?i:aws.{0,20}?(?:secret|key).{0,20}?)[=:>]\s*[\"']?([A-Za-z0-9+/]{40})(?![A-Za-z0-9+/=])"),
+    ),
+    Pattern(
+        "authorization-header",
+        ("bearer", "basic "),
+        re.compile(r"(?i:authorization|auth|token)[^\n]{0,30}?\b(?i:bearer|basic)\s+([A-Za-z0-9+/_.~-]{16,}=*)"),
+        looks_live,
+    ),
+    Pattern("netrc", ("machine ",), re.compile(r"machine\s+\S+\s+login\s+\S+\s+password\s+(\S{6,})"), is_filled),
+    Pattern(
+        "command-line-password",
+        (" -u", "--user", "--password", "sshpass"),
+        re.compile(
+            r"(?:\s-u|--user)[ =][\"']?[\w.@-]+:([^\s\"']{8,})|(?:--password|sshpass -p)[ =]?[\"']?([^\s\"']{8,})"
+        ),
+        looks_live,
+    ),
+    Pattern(
+        "assigned-secret",
+        ("pass", "pwd", "secret", "token", "key", "credential"),
+        re.compile(
+            r"(?i:pass(?:word|wd|phrase|code)?|pwd|secret|token(?!i[sz])|(?:api|access|auth|private|account|encryption|signing|master)[_-]?key|credential)"
+            r"[\w.\]-]{0,24}[\"']?\s*(?::\s*\w+\s*=|:=|=>|[:=]|,)\s*[brf@]{0,2}[\"'`]([^\"'`\n]{8,200})[\"'`]"
+        ),
+        looks_live,
+    ),
+    Pattern(
+        "assigned-secret",
+        ("pass", "pwd", "secret", "token", "key", "credential"),
+        re.compile(
+            r"(?m)^[+\- ]?\s*(?:- )?(?:export |ENV |set )?[\w.-]*(?i:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\w.-]{0,20}"
+            r"[ \t]*[=:][ \t]*([^\s\"'`,;]{12,200})[ \t]*$"
+        ),
+        lambda value: looks_live(value) and not value.isidentifier(),
+    ),
 )
 """Every kind, those with a prefix of their own first."""
