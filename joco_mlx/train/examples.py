@@ -1,0 +1,78 @@
+"""A record becomes token ids: what the model reads, and what it is asked to answer.
+
+Decides what is cut when a record is too long: the diff, never the answer. Serves every backend alike and loads no array
+library. Leaves the words of the prompt to `commit.prompt`, and padding to `train.batches`.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from joco_mlx.commit.prompt import Template, diff_budget, render, user_text
+from joco_mlx.commit.record import Record
+from joco_mlx.config import ANSWER_TOKENS
+from joco_mlx.errors import InputError
+from joco_mlx.models.tokens import Tokenizer
+
+LEAST_DIFF_TOKENS = 32
+"""A record whose diff would be cut to less teaches nothing about diffs."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One record as token ids."""
+
+    name: str
+    """The record, as an error would call it."""
+    prompt: tuple[int, ...]
+    """Everything up to where the answer starts."""
+    answer: tuple[int, ...]
+    """The message, then the token that ends a turn: what is trained on."""
+    cut: bool
+    """Whether the diff had to be shortened."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Prompt and answer."""
+        return self.prompt + self.answer
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns records into examples for one model and one sequence length."""
+
+    tokenizer: Tokenizer
+    template: Template
+    max_seq_length: int
+
+    def encode(self, record: Record) -> Example:
+        """Return `record` as token ids, at most `max_seq_length` of them.
+
+        The diff gets what the template and 128 answer tokens leave. A longer answer takes its room from the diff.
+
+        Raises:
+            InputError: Too little room for the diff would be left beside the answer.
+        """
+        answer = self._answer(record)
+        budget = self._budget - max(0, len(answer) - ANSWER_TOKENS)
+        if budget < LEAST_DIFF_TOKENS:
+            needed = self.max_seq_length + LEAST_DIFF_TOKENS - budget
+            raise InputError(
+                f"The message of record {record.metadata.id} has {len(answer)} tokens,"
+                f" which leaves no room for its diff in {self.max_seq_length}.",
+                f"Remove the record, or give --max-seq-length at least {needed}.",
+            )
+        text = user_text(record.input, budget, self.tokenizer.count)
+        whole = user_text(record.input, len(record.input) + self.max_seq_length, self.tokenizer.count)
+        prompt = self.tokenizer.encode_prompt(render(self.template, text))
+        return Example(record.metadata.id, tuple(prompt), tuple(answer), text != whole)
+
+    def fits(self, record: Record) -> bool:
+        """Whether `encode` would accept `record`."""
+        return self._budget - max(0, len(self._answer(record)) - ANSWER_TOKENS) >= LEAST_DIFF_TOKENS
+
+    @cached_property
+    def _budget(self) -> int:
+        return diff_budget(self.template, self.max_seq_length, self.tokenizer.count)
+
+    def _answer(self, record: Record) -> list[int]:
+        return [*self.tokenizer.encode(record.output), self.tokenizer.end_id(self.template)]
