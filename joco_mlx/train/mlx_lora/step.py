@@ -1,0 +1,110 @@
+"""One step of training: the loss of a batch, its gradient, and the update.
+
+Decides what is minimised, the mean cross-entropy over the answers' tokens of all batches of a step, so that accumulation
+equals one big batch; and how: AdamW without decay, gradients clipped to norm 1, warm-up and linear decay to zero.
+Compiled on a GPU; on a CPU device MLX's compiler costs more than it saves.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from joco_mlx.models.compute import device_kind, mx, nn, optimizers, trees
+from joco_mlx.train.batches import Batch
+from joco_mlx.train.mlx_lora.forward import answer_logits
+
+MAXIMUM_GRADIENT_NORM = 1.0
+
+
+def answer_loss(model: Any, ids: Any, rows: Any, targets: Any, weights: Any, *, checkpointing: bool = False) -> Any:
+    """Return the sum of the cross-entropy over the answers' tokens, a float32 scalar.
+
+    Args:
+        model: A qwen2 or llama model of mlx-lm.
+        ids: [batch, length], as `Batch.ids`.
+        rows: [batch, answers], as `Batch.rows`.
+        targets: [batch, answers], as `Batch.targets`.
+        weights: [batch, answers], as `Batch.weights`.
+        checkpointing: See `answer_logits`.
+    """
+    logits = answer_logits(model, ids, rows, checkpointing=checkpointing)
+    return nn.losses.cross_entropy(logits, targets, weights=weights, reduction="sum")
+
+
+def make_optimizer(learning_rate: float, warmup_steps: int, steps: int) -> Any:
+    """Return AdamW with bias correction and no weight decay, on the schedule of `rate_at`."""
+    return optimizers.AdamW(
+        learning_rate=lambda step: rate_at(step.astype(mx.float32), learning_rate, warmup_steps, steps),
+        weight_decay=0.0,
+        bias_correction=True,
+    )
+
+
+def rate_at(step: Any, peak: float, warmup_steps: int, steps: int) -> Any:
+    """Return the learning rate of a step, counted from 0: linear up to `peak` after `warmup_steps`, linear down to 0."""
+    warmup_steps = min(warmup_steps, steps - 1)
+    rising = (step + 1) / (warmup_steps + 1)
+    falling = (steps - step) / (steps - warmup_steps)
+    return peak * mx.minimum(rising, mx.maximum(falling, 0.0))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one step did."""
+
+    loss: float
+    """Mean cross-entropy per trained token, in nats, before the update."""
+    tokens: int
+    """Tokens trained on."""
+    gradient_norm: float
+    """Before clipping."""
+    learning_rate: float
+
+
+class Step:
+    """Gradients of batches added up, then one update of the adapters.
+
+    Attributes:
+        model: The model with adapters; only they are trainable.
+        optimizer: Its state is part of a checkpoint.
+    """
+
+    def __init__(self, model: Any, optimizer: Any, *, checkpointing: bool) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        optimizer.init(model.trainable_parameters())
+        gradient = nn.value_and_grad(model, lambda *arrays: answer_loss(model, *arrays, checkpointing=checkpointing))
+        self._gradient, self._update = gradient, self._apply
+        if device_kind() != "cpu":
+            state = [model.state, optimizer.state, mx.random.state]
+            self._gradient = mx.compile(gradient, inputs=state, outputs=state)
+            self._update = mx.compile(self._apply, inputs=state, outputs=state)
+        self._loss = mx.array(0.0)
+        self._tokens = 0
+        self._gradients: Any = None
+
+    def add(self, batch: Batch) -> float:
+        """Add the gradient of a batch to those of this step, and return its mean loss per trained token."""
+        loss, gradients = self._gradient(*map(mx.array, (batch.ids, batch.rows, batch.targets, batch.weights)))
+        self._gradients = gradients if self._gradients is None else trees.tree_map(mx.add, self._gradients, gradients)
+        self._loss = self._loss + loss
+        self._tokens += batch.tokens
+        mx.eval(loss, self._loss, self._gradients)
+        return _number(loss) / batch.tokens
+
+    def update(self) -> Measured:
+        """Change the adapters by what was added since the last update; nothing when the gradient is not finite."""
+        loss, tokens = _number(self._loss) / self._tokens, self._tokens
+        norm = self._update(self._gradients, mx.array(1 / tokens))
+        self._loss, self._tokens, self._gradients = mx.array(0.0), 0, None
+        mx.eval(norm, self.model.trainable_parameters(), self.optimizer.state)
+        return Measured(loss, tokens, _number(norm), _number(self.optimizer.learning_rate))
+
+    def _apply(self, gradients: Any, share: Any) -> Any:
+        mean = trees.tree_map(lambda gradient: gradient * share, gradients)
+        clipped, norm = optimizers.clip_grad_norm(mean, MAXIMUM_GRADIENT_NORM)
+        self.optimizer.update(self.model, clipped)
+        return norm
+
+
+def _number(scalar: Any) -> float:
+    return float(scalar.item())
