@@ -8,7 +8,9 @@ from joco_mlx.errors import InputError
 from joco_mlx.models.compute import mx, nn, trees
 from joco_mlx.train.batches import make_batch
 from joco_mlx.train.mlx_lora import forward
-from joco_mlx.train.mlx_lora.step import answer_loss
+from joco_mlx.train.mlx_lora import step as step_module
+from joco_mlx.train.mlx_lora.lora import adapter_tensors
+from joco_mlx.train.mlx_lora.step import Step, answer_loss, make_optimizer, rate_at
 
 
 def reference_loss(model, examples):
@@ -111,3 +113,69 @@ def test_sliding_windows_are_refused(module):
     )  # fmt: skip
     with pytest.raises(InputError, match="llama with sliding-window attention"):
         forward.check_supported(module.Model(arguments))
+
+
+def stepped(batches, **options):
+    """Adapters after one step over `batches`, and what the step measured."""
+    model = tiny(**options)
+    step = Step(model, make_optimizer(1e-2, 0, 10), checkpointing=False)
+    for batch in batches:
+        step.add(make_batch(batch))
+    return adapter_tensors(model), step.update()
+
+
+def test_accumulation_equals_one_big_batch():
+    apart, in_parts = stepped([[EXAMPLES[0]], [EXAMPLES[1]]])
+    together, at_once = stepped([EXAMPLES])
+    assert in_parts.tokens == at_once.tokens == 44
+    assert in_parts.loss == pytest.approx(at_once.loss, rel=1e-6)
+    assert in_parts.gradient_norm == pytest.approx(at_once.gradient_norm, rel=1e-5)
+    for name, array in together.items():
+        assert mx.allclose(apart[name], array, atol=1e-5), name
+
+
+def test_gradients_are_clipped_together(monkeypatch):
+    """A first Adam step hides the gradient's size; its first moment does not."""
+    monkeypatch.setattr(step_module, "MAXIMUM_GRADIENT_NORM", 0.01)
+    model = tiny()
+    step = Step(model, make_optimizer(1e-2, 0, 10), checkpointing=False)
+    step.add(make_batch(EXAMPLES))
+    measured = step.update()
+    moments = [array / 0.1 for name, array in trees.tree_flatten(step.optimizer.state) if name.endswith(".m")]
+    norm = float(mx.sqrt(sum((array**2).sum() for array in moments)))
+    assert measured.gradient_norm > 0.05
+    assert norm == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_compiled_step_does_what_an_eager_one_does(monkeypatch):
+    """On a GPU the step is compiled: over two updates of two shapes nothing may be held back or forgotten."""
+
+    def two_steps():
+        model = tiny(dropout=0.1, only=("o_proj",), num_hidden_layers=1)
+        step = Step(model, make_optimizer(1e-2, 1, 10), checkpointing=False)
+        measured = []
+        for examples in ([EXAMPLES[0]], EXAMPLES):
+            step.add(make_batch(examples))
+            step.add(make_batch(examples))
+            measured.append(step.update())
+        return adapter_tensors(model), measured, mx.random.state[0].tolist()
+
+    eager, seen, key = two_steps()
+    monkeypatch.setattr(step_module, "device_kind", lambda: "metal")
+    compiled, seen_compiled, key_compiled = two_steps()
+    assert key_compiled == key
+    for ours, theirs in zip(seen_compiled, seen, strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
+        assert ours.learning_rate == pytest.approx(theirs.learning_rate)
+    for name, array in eager.items():
+        assert mx.allclose(compiled[name], array, atol=1e-4), name
+
+
+def test_the_learning_rate_rises_and_falls_linearly():
+    rates = [float(rate_at(mx.array(float(step)), 1.0, 4, 10)) for step in range(10)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+
+
+@pytest.mark.parametrize(("warmup", "steps"), [(0, 1), (5, 1), (5, 3)])
+def test_short_runs_never_have_a_rate_of_zero(warmup, steps):
+    assert all(float(rate_at(mx.array(float(step)), 1.0, warmup, steps)) > 0 for step in range(steps))
