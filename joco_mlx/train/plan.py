@@ -1,0 +1,170 @@
+"""What a run will do, found out without loading a weight.
+
+Decides how many steps there are, how memory is used, and what a user should know before the first step.
+"""
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from joco_mlx.config import TrainConfig
+from joco_mlx.models import memory
+from joco_mlx.models.compute import FAST_BLAS_HINT, device_kind, fast_blas
+from joco_mlx.models.folder import ModelFolder
+from joco_mlx.models.hub import locate
+from joco_mlx.models.tokens import Tokenizer
+from joco_mlx.progress import Progress, Silent
+from joco_mlx.train.data import Splits, encode_all, find_dataset, read_splits
+from joco_mlx.train.examples import Encoder, Example
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `train --dry-run` shows, and what `run.json` keeps under `plan`."""
+
+    model: str
+    revision: str | None
+    dataset: str
+    repositories: int
+    records: int
+    """Training records; `whole`, `cut` and `unusable` add up to it."""
+    whole: int
+    """Records whose diff fits."""
+    cut: int
+    """Records whose diff is shortened."""
+    unusable: int
+    """Records whose answer leaves no room for a diff; training refuses them by name."""
+    validation_records: int
+    mean_tokens: float
+    """Prompt and answer of a usable record."""
+    longest_tokens: int
+    steps: int
+    epochs: float
+    """How often each record is used."""
+    device: str
+    checkpointing: bool
+    """Whether layers are computed again in the backward pass to save memory."""
+    planned_bytes: int
+    budget_bytes: int
+    notes: tuple[str, ...]
+    """What a user should know."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a run needs before its weights."""
+
+    config: TrainConfig
+    """With the number of steps that `epochs` amounts to."""
+    model: ModelFolder
+    data: Splits
+    examples: list[Example]
+    validation: list[Example]
+    plan: Plan
+
+
+def plan_run(config: TrainConfig, *, progress: Progress | None = None) -> Plan:
+    """Return what `train` would do with `config`; unusable records are counted, not refused.
+
+    Raises:
+        InputError: The model or the dataset cannot be used.
+        MachineError: The model must be fetched, and there is no network or too little disk.
+    """
+    return _prepare(config, progress or Silent(), strict=False).plan
+
+
+def prepare(config: TrainConfig, progress: Progress) -> Prepared:
+    """Find the model and the data and turn every record into token ids.
+
+    Raises:
+        InputError: One of them cannot be used, or the answer of a record leaves no room for its diff.
+        MachineError: The model must be fetched, and there is no network or too little disk.
+    """
+    return _prepare(config, progress, strict=True)
+
+
+def _prepare(config: TrainConfig, progress: Progress, *, strict: bool) -> Prepared:
+    data = read_splits(find_dataset(config.data))
+    model = locate(config.model, progress=progress)
+    encoder = Encoder(Tokenizer.from_folder(model.path), model.template, config.max_seq_length)
+    examples = encode_all(data.train, encoder, progress, strict=strict)
+    validation = encode_all(data.validation, encoder, progress, strict=strict)
+    config = replace(config, steps=_steps(config, len(examples)))
+    return Prepared(config, model, data, examples, validation, _plan(config, model, data, examples))
+
+
+def _steps(config: TrainConfig, examples: int) -> int:
+    """Return the optimizer steps of a run: as given, or as many as the epochs take."""
+    if config.epochs is None:
+        return config.steps
+    batches = config.epochs * math.ceil(examples / config.batch_size)
+    return max(1, math.ceil(batches / config.grad_accumulation))
+
+
+def _plan(config: TrainConfig, model: ModelFolder, data: Splits, examples: Sequence[Example]) -> Plan:
+    lengths = [len(example.ids) for example in examples]
+    cut = sum(example.cut for example in examples)
+    budget = memory.this_machine_budget()
+    planned = _memory_plan(config, model, max(lengths), budget)
+    unusable = len(data.train) - len(examples)
+    return Plan(
+        model=model.name,
+        revision=model.revision,
+        dataset=str(data.artifact.folder),
+        repositories=data.repositories,
+        records=len(data.train),
+        whole=len(examples) - cut,
+        cut=cut,
+        unusable=unusable,
+        validation_records=len(data.validation),
+        mean_tokens=sum(lengths) / len(lengths),
+        longest_tokens=max(lengths),
+        steps=config.steps,
+        epochs=config.steps * config.grad_accumulation * config.batch_size / len(examples),
+        device=device_kind(),
+        checkpointing=planned.checkpointing,
+        planned_bytes=planned.total,
+        budget_bytes=budget,
+        notes=tuple(_notes(config, data, unusable, planned.total, budget)),
+    )
+
+
+def _memory_plan(config: TrainConfig, model: ModelFolder, longest: int, budget: int) -> memory.MemoryPlan:
+    """Return the faster plan when it fits the budget, else the smaller one, whose layers are computed twice.
+
+    A layer would draw another dropout mask the second time, so with dropout there is only the faster plan.
+    """
+    plans = (
+        memory.plan(
+            model.shape,
+            longest,
+            config.rank,
+            checkpointing=checkpointing,
+            batch_size=config.batch_size,
+            modules=config.target_modules,
+            layers=config.layers,
+        )
+        for checkpointing in (False, True)
+    )
+    faster, smaller = plans
+    return faster if config.dropout > 0 or faster.total <= budget else smaller
+
+
+def _notes(config: TrainConfig, data: Splits, unusable: int, planned: int, budget: int) -> Iterator[str]:
+    if data.pilot_note:
+        yield data.pilot_note
+    if data.validation_size == 0:
+        yield "There is no validation split, so only the training loss is shown."
+    elif len(data.validation) < data.validation_size:
+        yield f"Validation uses {len(data.validation)} of {data.validation_size} records, always the same ones."
+    if unusable:
+        yield f"{unusable} records have an answer too long for {config.max_seq_length} tokens; training would refuse them."
+    if planned > budget:
+        yield (
+            f"Training is planned to take {planned / 1e9:.1f} GB, more than this machine's {budget / 1e9:.1f} GB;"
+            f" a smaller --max-seq-length than {config.max_seq_length} or a smaller --model takes less"
+            + (", and --dropout 0 much less." if config.dropout > 0 else ".")
+        )
+    if device_kind() == "cpu" and sys.platform == "linux" and fast_blas is None:
+        yield FAST_BLAS_HINT
