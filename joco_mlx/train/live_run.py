@@ -97,12 +97,17 @@ def is_held(folder: Path) -> bool:
     return False
 
 
-def _made(out: Path | None, name: str) -> Path:
-    if out is None:
-        return _fresh(name)
+def refuse_taken(out: Path) -> None:
+    """Raise ConflictError when `out` exists or another process holds it."""
     if is_held(out):
         raise ConflictError(f"The run {out} is in use by another process.", "Wait for it, or choose another --out.")
     artifacts.refuse_existing(out)
+
+
+def _made(out: Path | None, name: str) -> Path:
+    if out is None:
+        return _fresh(name)
+    refuse_taken(out)
     with artifacts.telling_disk_errors(out):
         out.mkdir(parents=True)
     return out
