@@ -1,0 +1,174 @@
+"""A run from its config to its sealed folder, on a tiny model, and every way it can end early."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+from tiny_records import make_record
+
+from joco_mlx.artifacts import open_artifact, sha256
+from joco_mlx.config import TrainConfig
+from joco_mlx.errors import ConflictError, InputError, StoppedError
+from joco_mlx.models.compute import mx
+from joco_mlx.models.hub import locate
+from joco_mlx.models.load import load_model
+from joco_mlx.models.runs import open_run
+from joco_mlx.progress import Silent
+from joco_mlx.train import run as run_module
+from joco_mlx.train.run import train
+
+RECORDS = [make_record(number) for number in range(6)]
+HELD_OUT = [make_record(number) for number in range(6, 8)]
+
+
+@pytest.fixture
+def config(tiny_model, make_dataset, tmp_path):
+    return TrainConfig(
+        model=str(tiny_model("qwen2", dtype="float32")),
+        data=make_dataset(RECORDS, HELD_OUT),
+        out=tmp_path / "run",
+        steps=3,
+        grad_accumulation=2,
+        max_seq_length=512,
+        learning_rate=1e-2,
+        warmup_steps=1,
+        rank=4,
+        save_every=2,
+        eval_every=2,
+    )
+
+
+class Watching(Silent):
+    """Keeps what a stage tells."""
+
+    def __init__(self, on_advance=lambda title, figures: None):
+        self.notes, self.told, self.on_advance = [], [], on_advance
+
+    def start(self, title, total=None, unit=""):
+        watching = self
+
+        class Shown:
+            def advance(self, amount=1, **figures):
+                watching.told.append((title, figures))
+                watching.on_advance(title, figures)
+
+        return Shown()
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_a_finished_run_is_a_sealed_artefact(config):
+    made = train(config)
+    folder = config.out
+    assert made.folder == folder
+    assert set(open_artifact(folder, "run", checked=True).manifest.files) == {
+        "run.json",
+        "metrics.jsonl",
+        "loss.png",
+        "adapters/adapters.safetensors",
+        "adapters/adapter_config.json",
+    }
+    assert made.manifest.parents == {"dataset": sha256(config.data / "manifest.json")}
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3]
+    assert [line["step"] for line in lines if "val_loss" in line] == [2, 3]
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step-000002"]
+    assert not list(folder.rglob("*.part"))
+
+
+def test_a_run_can_be_opened_again(config):
+    train(config)
+    run = open_run(config.out)
+    assert run.is_finished
+    assert run.config == config
+    assert run.base.digest == locate(config.model, progress=Silent()).digest
+    assert run.dataset.records == 6
+    assert run.document["plan"]["device"] == "cpu"
+
+
+def test_the_adapters_change_the_model_that_they_were_made_for(config):
+    train(config)
+    base = locate(config.model, progress=Silent())
+    ids = mx.arange(30)[None]
+    tuned = load_model(base, adapter=config.out / "adapters")(ids)
+    assert not mx.allclose(tuned, load_model(base)(ids), atol=1e-3)
+
+
+@pytest.mark.parametrize("quantised", [None, {"group_size": 32, "bits": 4}], ids=["dense", "4-bit"])
+def test_the_same_settings_give_the_same_bytes(config, tiny_model, tmp_path, quantised):
+    config = replace(config, model=str(tiny_model("llama", quantised=quantised)), dropout=0.1)
+    digests = []
+    for name in ("first", "second"):
+        train(replace(config, out=tmp_path / name))
+        digests.append(sha256(tmp_path / name / "adapters" / "adapters.safetensors"))
+    assert digests[0] == digests[1]
+
+
+def test_what_is_told_on_the_way(config):
+    watching = Watching()
+    train(config, progress=watching)
+    steps = [figures for title, figures in watching.told if title == "Training"]
+    assert len(steps) == 3
+    assert {"loss", "tokens_per_second", "memory_gb"} <= steps[0].keys()
+    assert "val_loss" in steps[1]
+    pilot = next(note for note in watching.notes if note.startswith("6 records of 1 repository"))
+    assert "joco-mlx dataset extract" in pilot
+
+
+def test_epochs_decide_the_steps(config):
+    made = train(replace(config, epochs=1.5, batch_size=2, grad_accumulation=2))
+    assert made.manifest.config["steps"] == 3  # 1.5 epochs of 3 batches are 4.5, two of them a step
+
+
+def test_ctrl_c_keeps_what_was_learned(config):
+    def press(title, figures):
+        if title == "Training":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(StoppedError, match="after step 1 of 3") as problem:
+        train(config, progress=Watching(press))
+    assert f"joco-mlx fuse {config.out}" in problem.value.hint
+    run = open_run(config.out)
+    assert run.state == "interrupted"
+    assert not run.is_finished
+    assert (run.adapter / "adapters.safetensors").is_file()
+    assert [path.name for path in (config.out / "checkpoints").iterdir()] == ["step-000001"]
+
+
+def test_a_broken_loss_ends_the_run_as_failed(config, monkeypatch):
+    def diverged(*arguments):
+        model, description = made_by(*arguments)
+        model.model.norm.weight = model.model.norm.weight * float("nan")
+        return model, description
+
+    made_by = run_module._adapted_model
+    monkeypatch.setattr(run_module, "_adapted_model", diverged)
+    with pytest.raises(InputError, match="The loss became nan in step 1, at record demo-"):
+        train(config)
+    assert open_run(config.out).state == "failed"
+    assert "demo-" in open_run(config.out).document["problem"]
+
+
+def test_an_existing_folder_is_refused_before_any_work(config):
+    config.out.mkdir()
+    with pytest.raises(ConflictError, match="exists already"):
+        train(replace(config, model="no-such-model"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "no-such-model"}, "no model named 'no-such-model'"),
+        ({"max_seq_length": 256}, "record long-0"),
+    ],
+    ids=["unknown model", "answer too long"],
+)
+def test_what_is_wrong_is_found_before_a_folder_is_made(config, make_dataset, changes, message):
+    long = make_record(0, repository="long", output="feat: " + "add more of it " * 60)
+    config = replace(config, data=make_dataset([*RECORDS, long], name="long"), **changes)
+    with pytest.raises(InputError, match=message):
+        train(config)
+    assert not config.out.exists()
