@@ -11,12 +11,14 @@ from tiny_records import make_record
 from joco_mlx.artifacts import open_artifact, sha256
 from joco_mlx.config import TrainConfig
 from joco_mlx.errors import ConflictError, InputError, StoppedError
+from joco_mlx.models import memory
 from joco_mlx.models.compute import mx
 from joco_mlx.models.hub import locate
 from joco_mlx.models.load import load_model
 from joco_mlx.models.runs import open_run
 from joco_mlx.progress import Silent
 from joco_mlx.train import run as run_module
+from joco_mlx.train.plan import plan_run
 from joco_mlx.train.run import train
 
 RECORDS = [make_record(number) for number in range(6)]
@@ -172,3 +174,51 @@ def test_what_is_wrong_is_found_before_a_folder_is_made(config, make_dataset, ch
     with pytest.raises(InputError, match=message):
         train(config)
     assert not config.out.exists()
+
+
+def test_a_plan_counts_what_training_would_refuse(config, make_dataset):
+    long = make_record(0, repository="long", output="feat: " + "add more of it " * 60)
+    cut = make_record(9, diff="diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -0,0 +1,300 @@\n" + "+    value = 1\n" * 300)
+    plan = plan_run(replace(config, data=make_dataset([*RECORDS, long, cut], name="mixed"), out=None))
+    assert (plan.records, plan.whole, plan.cut, plan.unusable, plan.validation_records) == (8, 6, 1, 1, 0)
+    assert plan.longest_tokens <= 512
+    assert plan.repositories == 2
+    assert plan.epochs == pytest.approx(3 * 2 / 7)
+    assert any("1 records have an answer too long" in note for note in plan.notes)
+    assert not config.out.exists()
+
+
+def test_a_dataset_without_validation_trains_and_says_so(config, make_dataset):
+    watching = Watching()
+    train(replace(config, data=make_dataset(RECORDS, name="train-only")), progress=watching)
+    assert any("no validation split" in note for note in watching.notes)
+
+
+def test_a_dataset_with_nothing_to_train_on(config, make_dataset):
+    with pytest.raises(InputError, match=r"train\.jsonl has no record"):
+        plan_run(replace(config, data=make_dataset([], name="empty")))
+
+
+def test_a_folder_that_is_no_dataset(config, tmp_path):
+    with pytest.raises(InputError, match="There is no dataset at"):
+        plan_run(replace(config, data=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("budget", "dropout", "checkpointing"),
+    [(10**12, 0.0, False), (10**3, 0.0, True), (10**3, 0.1, False)],
+    ids=["fits", "too small", "dropout"],
+)
+def test_layers_are_computed_again_only_where_memory_is_short(config, monkeypatch, budget, dropout, checkpointing):
+    monkeypatch.setattr(memory, "this_machine_budget", lambda: budget)
+    plan = plan_run(replace(config, dropout=dropout))
+    assert plan.checkpointing is checkpointing
+    assert any("smaller --max-seq-length" in note for note in plan.notes) is (budget < plan.planned_bytes)
+
+
+def test_a_run_with_less_memory_learns_the_same(config, monkeypatch, tmp_path):
+    train(config)
+    monkeypatch.setattr(memory, "this_machine_budget", lambda: 10**3)
+    train(replace(config, out=tmp_path / "smaller"))
+    ours, theirs = (mx.load(str(out / "adapters/adapters.safetensors")) for out in (config.out, tmp_path / "smaller"))
+    assert all(mx.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
