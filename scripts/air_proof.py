@@ -38,6 +38,8 @@ class Receipt:
     machine: dict[str, Any]
     versions: dict[str, str]
     stages: list[Stage] = field(default_factory=list)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    """What training said of its steps: loss, tokens, seconds, and the peak that MLX itself counts."""
     message: str | None = None
     held: bool = False
     problem: str = ""
@@ -47,7 +49,7 @@ def main() -> int:
     """Run the proof; the receipt's path is the last line."""
     options = read_options()
     work = options.work.resolve()
-    work.mkdir(parents=True)
+    work.mkdir(parents=True, exist_ok=True)
     receipt = Receipt(describe_machine(), artifacts.versions())
     try:
         require_metal(receipt, any_device=options.any_device)
@@ -57,6 +59,8 @@ def main() -> int:
         receipt.problem = str(problem)
         print(f"prove-on-mac: {problem}", file=sys.stderr)
     finally:
+        metrics = work / "run" / "metrics.jsonl"
+        receipt.metrics = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.is_file() else []
         target = work / "receipt.json"
         artifacts.write_json(target, asdict(receipt))
         print(target)

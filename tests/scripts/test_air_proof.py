@@ -1,6 +1,7 @@
 """The proof on a Mac, as far as another machine can hold it: measuring, refusing, and the commit through Ollama."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -139,8 +140,12 @@ def test_a_failed_proof_leaves_a_receipt(
     proof: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = argparse.Namespace(work=tmp_path / "work", any_device=False)
+    (tmp_path / "work/run").mkdir(parents=True)
+    (tmp_path / "work/run/metrics.jsonl").write_text('{"step": 1, "peak_bytes": 7}\n')
     monkeypatch.setattr(proof, "read_options", lambda: options)
     monkeypatch.setattr(proof, "describe_machine", lambda: {"metal": False, "device_kind": "cpu"})
     assert proof.main() == 1
     receipt = Path(capsys.readouterr().out.splitlines()[-1])
-    assert '"held": false' in receipt.read_text()
+    content = json.loads(receipt.read_text())
+    assert content["held"] is False
+    assert content["metrics"] == [{"step": 1, "peak_bytes": 7}]
