@@ -27,13 +27,14 @@ REASON = "secret"
 EMAIL = "e-mail"
 URL_CREDENTIALS = "url-credentials"
 
-_RULES_OF_URLS = "betterleaks.generic-credential-uri"
+_RULE_OF_URLS = "betterleaks.generic-credential-uri"
+_MASKED_URL = re.compile(r"\S*user\d+:password\d+@\S*")
 _MARKS = re.compile(r"^[+\- ]", re.MULTILINE)
 _MASKABLE = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:"
-    r"(?P<user>[^\s/:@\"'`<>]*):(?P<password>(?:(?!\d+/)[^\s@\"'`<>]|@(?=[^\s/@\"'`<>]*@))+)@(?=[\w\[$%{])"
+    r"(?P<user>[^\s/:@\"'`<>]*):(?!\d+/)(?P<password>(?:[^\s@\"'`<>]|@(?=[^\s/@\"'`<>]*@))+)@(?=[\w\[$%{])"
     r"|(?P<token>[^\s/:@\"'`<>]+)@(?=[\w\[$%{]))"
-    r"|(?<![\w.+%@=-])(?P<local>[A-Za-z0-9][\w.+%-]*)@(?P<host>(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,24})"
+    r"|(?<![\w.+%@$-])(?P<local>[A-Za-z0-9][\w.+%-]*)@(?P<host>(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,24})"
     r"(?![\w@(])"
 )
 _VARIABLE = re.compile(r"[$%{}*<>\[\]]|^x+$|^\.+$", re.IGNORECASE)
@@ -84,7 +85,7 @@ def find_secrets(patch: str, message: str = "") -> Counter[str]:
     text = f"{message}\n{_MARKS.sub('', patch)}"
     found = Counter(dict(secret_patterns.kinds_in(text)))
     for finding in _scanner().scan(text.encode("utf-8", "replace")):
-        if finding.visible and not (finding.rule_id == _RULES_OF_URLS and _is_harmless(finding.secret)):
+        if finding.visible and not _is_harmless(finding.rule_id, finding.secret):
             found[finding.rule_id] += 1
     return found
 
@@ -97,8 +98,11 @@ def _scanner() -> "Scanner":
     return Scanner(Rules(confidence="medium", cache_dir=str(cache_folder() / "secret-rules")))
 
 
-def _is_harmless(password: str) -> bool:
-    return re.fullmatch(r"password\d+", password) is not None or _VARIABLE.search(password) is not None
+def _is_harmless(rule: str, found: str) -> bool:
+    """Whether a rule on URLs found a placeholder of ours, or a variable."""
+    if rule == _RULE_OF_URLS:
+        return re.fullmatch(r"password\d+", found) is not None or _VARIABLE.search(found) is not None
+    return _MASKED_URL.fullmatch(found) is not None
 
 
 class _Masks:
