@@ -55,6 +55,11 @@ def is_filled(value: str) -> bool:
     return not _PLACEHOLDER.search(value)
 
 
+def is_no_name(value: str) -> bool:
+    """Whether a value without quotes looks live and is no variable: few names have digits in two places."""
+    return looks_live(value) and (not value.isidentifier() or len(re.findall(r"\d+", value)) > 1)
+
+
 def entropy(text: str) -> float:
     """Return Shannon's entropy of `text` in bits per character."""
     total = len(text)
@@ -146,7 +151,7 @@ PATTERNS: tuple[Pattern, ...] = (
     _prefixed("json-web-token", r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,}", "eyj"),
     _prefixed(
         "azure-key",
-        r"(?i:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,}=*|[?&;]sig=[A-Za-z0-9%+/]{40,}|\w{3}\dQ~[\w~.-]{31,}",
+        r"(?i:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{40,}=*|sig=[A-Za-z0-9%+/]{40,}|\w{3}\dQ~[\w~.-]{31,}",
         "accountkey",
         "sharedaccesskey",
         "sig=",
@@ -212,7 +217,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?m)^[+\- ]?\s*(?:- )?(?:export |ENV |set )?[\w.-]*(?i:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\w.-]{0,20}"
             r"[ \t]*[=:][ \t]*([^\s\"'`,;]{12,200})[ \t]*$"
         ),
-        lambda value: looks_live(value) and not value.isidentifier(),
+        is_no_name,
     ),
 )
 """Every kind, those with a prefix of their own first."""
