@@ -38,6 +38,7 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout whose every tool only says that it was called."""
     copy_script("scripts/check", tmp_path)
     copy_script(".ci/run", tmp_path)
+    (tmp_path / "scripts" / "a folder").mkdir()
     for script in ("setup", "judges"):
         write_program(tmp_path / "scripts" / script, f'echo {script} "$@" >>calls')
     for tool in TOOLS:
