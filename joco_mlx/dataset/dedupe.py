@@ -1,0 +1,186 @@
+"""Near-duplicates: which records say again, almost word for word, what another one says.
+
+Decides what is compared (shingles), how alike is too alike (Jaccard), and which one goes. Exact repetitions are looked
+for first. Then MinHash sketches (rensa) name candidates, and every candidate is checked by the Jaccard similarity of
+the shingles themselves: a sketch can miss a pair (at the threshold, one in five thousand), never drop a record.
+
+The rule: **a record goes when an earlier one is near it**, whether or not that one stays. So the outcome does not
+depend on the order in which pairs are found, no two records that stay are near each other, and the earliest of each
+cluster stays.
+
+Memory: a shingle takes four bytes and a sketch under a kilobyte a record, and no index outlives a band. Broder 1997,
+"On the resemblance and containment of documents"; Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", chapter 3.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import rensa
+
+from joco_mlx.commit.record import Record
+from joco_mlx.dataset.shingles import Shingles, diff_shingles, jaccard, message_shingles, without_positions
+
+DIFF_JACCARD = 0.5
+MESSAGE_JACCARD = 0.8
+MINIMUM_SHINGLES = 8
+"""A text with fewer is near nothing: two short texts are easily alike by chance."""
+SEED = 20_240_131
+
+_SKETCHED_AT_ONCE = 512
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, so that 32-bit hashes become different 64-bit ones."""
+
+
+@dataclass(frozen=True)
+class Banding:
+    """How a sketch is cut: two texts are candidates when all `rows` numbers of one of `bands` bands are equal."""
+
+    bands: int
+    rows: int
+
+    def recall(self, jaccard: float) -> float:
+        """Return the probability that a pair of this similarity becomes a candidate."""
+        return 1 - (1 - jaccard**self.rows) ** self.bands
+
+
+DIFF_BANDING = Banding(64, 3)
+MESSAGE_BANDING = Banding(24, 6)
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A record that another one stands for."""
+
+    record: Record
+    reason: str
+    """`duplicate`, `near-diff` or `near-message`."""
+    earlier: Record
+    """One that makes it superfluous."""
+
+
+@dataclass(frozen=True)
+class Deduplicated:
+    """What is left, in the order given, and what is not."""
+
+    kept: tuple[Record, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def deduplicate(records: Sequence[Record]) -> Deduplicated:
+    """Drop each record that repeats an earlier one: its message or diff exactly, or nearly.
+
+    Args:
+        records: Earliest first (`sorted(records, key=split.age)`).
+    """
+    reasons: dict[int, tuple[str, int]] = {}
+    _note(reasons, "duplicate", range(len(records)), exact_earlier([record.output for record in records]))
+    _note(
+        reasons,
+        "duplicate",
+        range(len(records)),
+        exact_earlier([without_positions(record.input) for record in records]),
+    )
+    left = [place for place in range(len(records)) if place not in reasons]
+    diffs = [diff_shingles(records[place].input) for place in left]
+    _note(reasons, "near-diff", left, near_earlier(diffs, DIFF_JACCARD, DIFF_BANDING))
+    messages = [message_shingles(records[place].output) for place in left]
+    _note(reasons, "near-message", left, near_earlier(messages, MESSAGE_JACCARD, MESSAGE_BANDING))
+    kept = tuple(record for place, record in enumerate(records) if place not in reasons)
+    dropped = (Dropped(records[place], why, records[first]) for place, (why, first) in sorted(reasons.items()))
+    return Deduplicated(kept, tuple(dropped))
+
+
+def exact_earlier(texts: Sequence[str], groups: Sequence[int] | None = None) -> dict[int, int]:
+    """Return place -> an earlier place (of another group, when groups are given) with the very same text."""
+    first: dict[bytes, list[int]] = {}
+    found: dict[int, int] = {}
+    for place, text in enumerate(texts):
+        seen = first.setdefault(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), [])
+        earlier = next((other for other in seen if groups is None or groups[other] != groups[place]), None)
+        if earlier is not None:
+            found[place] = earlier
+        if groups is None or all(groups[other] != groups[place] for other in seen):
+            seen.append(place)
+    return found
+
+
+def near_earlier(
+    sets: Sequence[Shingles], threshold: float, banding: Banding, groups: Sequence[int] | None = None
+) -> dict[int, int]:
+    """Return place -> an earlier place whose shingles have a Jaccard similarity of at least `threshold`.
+
+    Args:
+        sets: One for each text; those with fewer than `MINIMUM_SHINGLES` are near nothing.
+        threshold: 0 to 1.
+        banding: Choose it so that `banding.recall(threshold)` is close to 1.
+        groups: When given, only pairs of different groups count (the splits of a dataset, say).
+    """
+    places = [place for place, shingles in enumerate(sets) if shingles.size >= MINIMUM_SHINGLES]
+    sketches = _sketches([sets[place] for place in places], banding)
+    found: dict[int, int] = {}
+    refused: set[tuple[int, int]] = set()
+    for band in range(banding.bands):
+        columns = sketches[:, band * banding.rows : (band + 1) * banding.rows]
+        for bucket in _equal_rows(columns):
+            _search([places[row] for row in bucket], sets, threshold, groups, found, refused)
+    return found
+
+
+def _search(
+    bucket: Sequence[int],
+    sets: Sequence[Shingles],
+    threshold: float,
+    groups: Sequence[int] | None,
+    found: dict[int, int],
+    refused: set[tuple[int, int]],
+) -> None:
+    """Look among the places of one bucket, in ascending order, for pairs that are near."""
+    for later, place in enumerate(bucket):
+        if place in found:
+            continue
+        for other in bucket[:later]:
+            pair = (other, place)
+            if pair in refused or (groups is not None and groups[other] == groups[place]):
+                continue
+            if _can_reach(sets[other].size, sets[place].size, threshold) and (
+                jaccard(sets[other], sets[place]) >= threshold
+            ):
+                found[place] = other
+                break
+            refused.add(pair)
+
+
+def _can_reach(first: int, second: int, threshold: float) -> bool:
+    """Whether sets of these sizes can be near at all: the smaller one may be a part of the larger."""
+    return min(first, second) >= threshold * max(first, second)
+
+
+def _sketches(sets: Sequence[Shingles], banding: Banding) -> npt.NDArray[np.uint32]:
+    """Return the MinHash sketch of every set, one row each."""
+    numbers = banding.bands * banding.rows
+    sketches = np.empty((len(sets), numbers), np.uint32)
+    for start in range(0, len(sets), _SKETCHED_AT_ONCE):
+        chunk = sets[start : start + _SKETCHED_AT_ONCE]
+        offsets = np.cumsum([0, *(shingles.size for shingles in chunk)]).tolist()
+        flat = np.concatenate(chunk).astype(np.uint64) * _SPREAD
+        rows = rensa.RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, num_perm=numbers, seed=SEED)
+        sketches[start : start + len(chunk)] = rows.to_rows()
+    return sketches
+
+
+def _equal_rows(columns: npt.NDArray[np.uint32]) -> Iterator[list[int]]:
+    """Yield the numbers of rows that are equal, ascending, for each row that is there more than once."""
+    keys = np.ascontiguousarray(columns).view(np.dtype((np.void, columns.shape[1] * 4))).ravel()
+    order = np.argsort(keys, kind="stable")
+    ends = np.flatnonzero(keys[order][1:] != keys[order][:-1]) + 1
+    for rows in np.split(order, ends):
+        if rows.size > 1:
+            yield rows.tolist()
+
+
+def _note(reasons: dict[int, tuple[str, int]], why: str, places: Sequence[int], found: Mapping[int, int]) -> None:
+    for later, earlier in found.items():
+        reasons.setdefault(places[later], (why, places[earlier]))
