@@ -1,0 +1,139 @@
+"""Near-duplicates: judged against comparing every pair, and against rules of thumb that a reader can check."""
+
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+from dataset_records import PATCH, record
+
+from joco_mlx.commit.record import Record
+from joco_mlx.dataset.dedupe import (
+    DIFF_BANDING,
+    DIFF_JACCARD,
+    MESSAGE_BANDING,
+    MESSAGE_JACCARD,
+    MINIMUM_SHINGLES,
+    Banding,
+    deduplicate,
+    exact_earlier,
+    near_earlier,
+)
+from joco_mlx.dataset.shingles import diff_shingles, jaccard, message_shingles
+
+WORDS = [f"word{number}" for number in range(400)]
+
+
+def varied(seed: int) -> str:
+    """A diff of 120 words, no two seeds alike."""
+    dice = random.Random(seed)
+    lines = "".join("+" + " ".join(dice.choice(WORDS) for _ in range(6)) + "\n" for _ in range(20))
+    return PATCH.format(number=seed) + lines
+
+
+def changed(patch: str, share: float, seed: int) -> str:
+    """`patch` with a share of its words replaced."""
+    dice = random.Random(seed)
+    return " ".join(dice.choice(WORDS) if dice.random() < share else word for word in patch.split(" "))
+
+
+def made(number: int, patch: str, output: str | None = None) -> Record:
+    return dataclasses.replace(
+        record(number, output or f"fix: {WORDS[number]} {WORDS[-number]} {number * 7919}"), input=patch
+    )
+
+
+def brute(sets: list[np.ndarray], threshold: float) -> set[int]:
+    return {
+        place
+        for place, shingles in enumerate(sets)
+        if shingles.size >= MINIMUM_SHINGLES
+        and any(o.size >= MINIMUM_SHINGLES and jaccard(o, shingles) >= threshold for o in sets[:place])
+    }
+
+
+def test_every_pair_is_found_that_comparing_all_pairs_finds() -> None:
+    dice = random.Random(1)
+    texts = [varied(seed) for seed in range(60)]
+    texts += [changed(dice.choice(texts), dice.uniform(0, 0.4), seed) for seed in range(240)]
+    sets = [diff_shingles(text) for text in texts]
+    wanted = brute(sets, DIFF_JACCARD)
+    found = near_earlier(sets, DIFF_JACCARD, DIFF_BANDING)
+    assert 60 < len(wanted) < 240
+    assert set(found) == wanted
+    assert all(jaccard(sets[place], sets[other]) >= DIFF_JACCARD and other < place for place, other in found.items())
+
+
+@pytest.mark.parametrize(("banding", "threshold"), [(DIFF_BANDING, DIFF_JACCARD), (MESSAGE_BANDING, MESSAGE_JACCARD)])
+def test_hardly_any_pair_at_the_threshold_is_missed(banding: Banding, threshold: float) -> None:
+    assert banding.recall(threshold) > 0.999
+
+
+def test_the_same_texts_give_the_same_answer() -> None:
+    sets = [diff_shingles(changed(varied(seed % 7), 0.1, seed)) for seed in range(40)]
+    assert near_earlier(sets, 0.5, DIFF_BANDING) == near_earlier(sets, 0.5, DIFF_BANDING)
+
+
+def test_hashes_are_those_of_every_machine() -> None:
+    assert diff_shingles("a b c d").tolist() == [1363390362, 1608770086]
+    assert message_shingles("Abcd").tolist() == message_shingles("  abcd ").tolist()
+
+
+def test_similarity_is_exact() -> None:
+    first, second = diff_shingles("a b c d e"), diff_shingles("b c d e f")
+    assert jaccard(first, second) == 2 / 4
+    assert jaccard(diff_shingles(""), diff_shingles("")) == 0
+
+
+def test_line_numbers_and_object_names_do_not_count() -> None:
+    moved = PATCH.replace("@@ -1 +1,2 @@", "@@ -70 +71,2 @@").replace("1111111..2222222", "3333333..4444444")
+    assert jaccard(diff_shingles(PATCH), diff_shingles(moved)) == 1
+
+
+def test_short_texts_are_near_nothing() -> None:
+    short = message_shingles("fix: typo")
+    assert short.size < MINIMUM_SHINGLES
+    assert near_earlier([short, short], 0.8, MESSAGE_BANDING) == {}
+
+
+def test_only_pairs_of_different_groups_count_when_there_are_groups() -> None:
+    sets = [diff_shingles(varied(1))] * 4
+    assert near_earlier(sets, 0.5, DIFF_BANDING, [0, 0, 1, 1]) == {2: 0, 3: 0}
+    assert exact_earlier(["a", "a", "a", "b"], [0, 0, 1, 1]) == {2: 0}
+    assert exact_earlier(["a", "b", "a", "a"]) == {2: 0, 3: 0}
+
+
+def test_the_earliest_stays_and_the_others_say_why_they_went() -> None:
+    patch = varied(3)
+    records = [
+        made(1, patch),
+        made(2, varied(4)),
+        made(3, changed(patch, 0.05, 9)),
+        made(4, varied(5), "fix(store): keep the value alive when its owner has gone"),
+        made(5, varied(6), "fix(store): keep the value alive when its owner had gone"),
+        made(6, varied(7), "fix(store): keep the value alive when its owner has gone"),
+        made(7, patch.replace("1111111", "7777777")),
+    ]
+    done = deduplicate(records)
+    assert list(done.kept) == [records[0], records[1], records[3]]
+    assert [(item.reason, item.earlier) for item in done.dropped] == [
+        ("near-diff", records[0]),
+        ("near-message", records[3]),
+        ("duplicate", records[3]),
+        ("duplicate", records[0]),
+    ]
+
+
+def test_what_stays_has_no_near_pair() -> None:
+    chain = [varied(1)]
+    for seed in range(12):
+        chain.append(changed(chain[-1], 0.12, seed))
+    kept = deduplicate([made(number, patch) for number, patch in enumerate(chain, 1)]).kept
+    sets = [diff_shingles(item.input) for item in kept]
+    assert brute(sets, DIFF_JACCARD) == set()
+    assert len(chain) > len(kept) > 0
+
+
+def test_nothing_in_nothing_out() -> None:
+    assert deduplicate([]).kept == ()
+    assert near_earlier([], 0.5, DIFF_BANDING) == {}
