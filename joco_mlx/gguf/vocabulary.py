@@ -6,6 +6,7 @@ converter, except for the end: eos and eot are the token that ends an answer in 
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,8 +149,12 @@ def _parts(tokenizer: Tokenizer, folder: Path, rows: int) -> Metadata:
 
 
 def _token_id(tokenizer: Tokenizer, named: Any, numbered: Any) -> int | None:
-    """The id of a token that tokenizer_config.json names, else what config.json says."""
+    """The id of a token that tokenizer_config.json names, else what config.json says.
+
+    A name that the vocabulary lacks is passed over, as llama.cpp's converter does: no padding is better than no file.
+    """
     text = named.get("content") if isinstance(named, Mapping) else named
     if isinstance(text, str) and text:
-        return tokenizer.token_id(text)
+        with suppress(InputError):
+            return tokenizer.token_id(text)
     return numbered if isinstance(numbered, int) and not isinstance(numbered, bool) else None

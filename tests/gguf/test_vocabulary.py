@@ -78,6 +78,11 @@ def test_tokens_that_look_like_control_are_control(tmp_path: Path) -> None:
     assert types[482:486] == [3, 3, 4, 5]
 
 
+def test_a_padding_token_that_the_vocabulary_lacks_yields_to_the_configs_number(folder: Path) -> None:
+    _changed(folder, lambda content: content.update(pad_token={"content": "<pad>"}), "tokenizer_config.json")
+    assert vocabulary_metadata(folder, 512, END, None)["tokenizer.ggml.padding_token_id"] == 3
+
+
 @pytest.mark.parametrize("merges", ["pairs", "texts"])
 def test_both_forms_of_merges_are_read(merges: str, folder: Path) -> None:
     content = json.loads((folder / "tokenizer.json").read_text())
