@@ -39,13 +39,13 @@ _CHANGELOG_NAMES = _words("CHANGES HISTORY NEWS RELEASES")
 _GENERATED = re.compile(
     r"(^|/)(__generated__|__snapshots__|\.yarn|bower_components|dist|generated|node_modules|third[-_]party|vendor)/"
     r"|\.(min\.(js|css|mjs)|map|snap|svg|designer\.cs|g\.cs|g\.dart|freezed\.dart|pb\.(go|cc|h|swift|ts)|pb\.gw\.go)$"
-    r"|_pb2(_grpc)?\.pyi?$|_(gen|generated)\.go$|(^|/)(zz_generated|mock_)[^/]*\.go$|(^|/)bindata\.go$"
-    r"|[._-](gen|generated)\.[a-z]+$",
+    r"|_pb2(_grpc)?\.pyi?$|_gen\.go$|\.gen\.(cs|go|js|py|rs|tsx?)$|(^|/)(zz_generated|mock_)[^/]*\.go$"
+    r"|(^|/)bindata\.go$|[._-]generated\.[a-z]+$",
     re.IGNORECASE,
 )
 
 _CI = re.compile(
-    r"(^|/)\.(azure-pipelines|buildkite|ci|circleci|github/(actions|workflows)|gitlab|semaphore|woodpecker)/"
+    r"(^|/)\.(azure-pipelines|buildkite|ci|circleci|github/(actions|workflows)|gitlab|kokoro|semaphore|woodpecker)/"
     r"|(^|/)\.?(appveyor|azure-pipelines[^/]*|bitbucket-pipelines|cirrus|codecov|dependabot|drone|gitlab-ci|mergify"
     r"|pre-commit-config|travis)\.(ya?ml|star)$"
     r"|(^|/)\.?renovate(rc)?(\.json5?)?$|(^|/)Jenkinsfile[^/]*$|(^|/)\.releaserc[^/]*$",
@@ -54,8 +54,8 @@ _CI = re.compile(
 
 _TEST_FOLDERS = _words(
     """
-    __fixtures__ __mocks__ __tests__ androidtest cypress e2e fixtures integration-test integration-tests spec specs
-    test test-data testdata tests testutil testutils unittests
+    __fixtures__ __mocks__ __testfixtures__ __tests__ androidtest cypress e2e fixtures integration-test integration-tests
+    spec specs test test-data testdata tests testutil testutils unittests
     """
 )
 _TEST_NAME = re.compile(
@@ -67,6 +67,7 @@ _DOCS_FOLDERS = _words("doc docs documentation example examples guides man tutor
 _DOCS_ALWAYS = re.compile(
     r"(^|/)(authors|code_of_conduct|contributing|contributors|copying|governance|licen[cs]e|maintainers|notice|readme"
     r"|security|support)((-[a-z0-9.]+|\.lesser)?|([-._][a-z0-9-]+)?\.(adoc|html|markdown|md|org|rst|txt))$"
+    r"|(^|/)CODEOWNERS$|(^|/)\.github/(funding|[a-z]+_template)"
     r"|(^|/)(\.readthedocs\.ya?ml|book\.toml|llms(-full)?\.txt|mkdocs\.ya?ml)$",
     re.IGNORECASE,
 )
@@ -89,11 +90,11 @@ _BUILD_NAMES = _words(
     """
 )
 _BUILD = re.compile(
-    r"(^|/)([^/]+\.)?(Containerfile|Dockerfile)([-_.][^/]*)?$|(^|/)(docker-)?compose[^/]*\.ya?ml$"
+    r"(^|/)([^/]+\.)?(?-i:Containerfile|Dockerfile)([-_.][^/]*)?$|(^|/)(docker-)?compose[^/]*\.ya?ml$"
     r"|(^|/)(constraints|requirements)([-_.][^/]*)?\.(in|txt)$|(^|/)requirements/[^/]+\.(in|txt)$"
-    r"|(^|/)(jsconfig|tsconfig)[^/]*\.json$|(^|/)\.(commitlint|eslint|golangci|goreleaser|lintstaged|prettier|stylelint)"
-    r"[^/]*$|(^|/)(babel|commitlint|eslint|jest|karma|next|nuxt|playwright|postcss|prettier|rollup|rspack|svelte|tailwind"
-    r"|tsdown|tsup|vite|vitest|webpack)\.config\.[^/]+$|(^|/)gradle/(wrapper/|[^/]+\.(gradle|kts|properties|toml)$)"
+    r"|(^|/)(jsconfig|tsconfig)[^/]*\.json$|(^|/)\.(commitlint|eslint|golangci|goreleaser|lintstaged|prettier"
+    r"|stylelint)[^/]*$|(^|/)(babel|commitlint|eslint|jest|karma|next|nuxt|playwright|postcss|prettier|rollup|rspack|svelte"
+    r"|tailwind|tsdown|tsup|vite|vitest|webpack)\.config\.[^/]+$|(^|/)gradle/(wrapper/|[^/]+\.(gradle|kts|properties|toml)$)"
     r"|\.(bazel|bzl|cabal|cmake|csproj|fsproj|gemspec|gradle|mk|nimble|nuspec|opam|pbxproj|podspec|props|sbt|sln|slnx"
     r"|targets|vbproj|vcxproj|xcconfig)$",
     re.IGNORECASE,

@@ -31,7 +31,8 @@ PATHS = {
     "docs": """
         README.md docs/index.html LICENSE CONTRIBUTING.md examples/hello/main.go guide.rst notes.txt man/joco.1 a/b.mdx
         tests/README.md mkdocs.yml .readthedocs.yaml docs/package.json .github/CONTRIBUTING.md SECURITY.md COPYING.LESSER
-        website/src/pages/index.tsx llms.txt LICENSE-MIT AUTHORS
+        website/src/pages/index.tsx llms.txt LICENSE-MIT AUTHORS .github/CODEOWNERS .github/FUNDING.yml
+        .github/ISSUE_TEMPLATE/bug.yml
     """,
     "build": """
         package.json pyproject.toml Cargo.toml go.mod Makefile CMakeLists.txt cmake/FindX.cmake Dockerfile requirements.txt
@@ -45,7 +46,7 @@ PATHS = {
         src/distance/index.js src/Main.java index.html style.css a b.c packages/history/index.ts src/vendors.py news.py
         src/contest/rank.py src/latest.py app/Manifest.java lib/attest.go protest.ts
         src/build/index.ts build lib/makefile.py src/eslint/rule.ts src/license_check.py security/scan.go
-        app/vite/plugin.ts readme_parser.py src/next.ts security.go lib/license.ts src/gradle/Plugin.kt
+        app/vite/plugin.ts readme_parser.py hooks/pre_gen.dart buf.gen.yaml pkg/dockerfile.go src/next.ts security.go lib/license.ts src/gradle/Plugin.kt
     """,
 }
 
