@@ -22,7 +22,7 @@ from joco_mlx.train.interruption import deferred_interrupts
 from joco_mlx.train.live_run import METRICS, LiveRun, live_run, refuse_taken
 from joco_mlx.train.mlx_lora.forward import check_supported
 from joco_mlx.train.mlx_lora.loop import Work, run_steps
-from joco_mlx.train.mlx_lora.lora import add_adapters, save_adapters
+from joco_mlx.train.mlx_lora.lora import add_adapters
 from joco_mlx.train.mlx_lora.step import Step, make_optimizer
 from joco_mlx.train.plan import Prepared, prepare
 from joco_mlx.train.plot import PICTURE, plot_loss
@@ -53,9 +53,9 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Artifact:
     model, description = _adapted_model(prepared)
     document = _document(prepared)
     with live_run(prepared.config.out, prepared.model.name, document) as run:
-        work = _work(prepared, model, run.folder)
+        work = _work(prepared, model, description, run.folder)
         finished = _train(work, run, progress)
-        files = save_adapters(model, description, run.folder / ADAPTERS)
+        files = work.save_adapters()
         plot_loss(run.folder / METRICS, run.folder / PICTURE)
         if not finished:
             raise _stopped(work, run)
@@ -74,7 +74,7 @@ def _adapted_model(prepared: Prepared) -> tuple[Any, dict[str, Any]]:
     return model, description
 
 
-def _work(prepared: Prepared, model: Any, folder: Path) -> Work:
+def _work(prepared: Prepared, model: Any, description: Mapping[str, Any], folder: Path) -> Work:
     config = prepared.config
     optimizer = make_optimizer(config.learning_rate, config.warmup_steps, config.steps)
     return Work(
@@ -83,6 +83,8 @@ def _work(prepared: Prepared, model: Any, folder: Path) -> Work:
         examples=prepared.examples,
         validation=_in_batches(prepared.validation, config.batch_size),
         checkpoints=folder / CHECKPOINTS,
+        adapters=folder / ADAPTERS,
+        description=description,
     )
 
 

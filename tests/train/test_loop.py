@@ -29,7 +29,15 @@ def work(folder, config=CONFIG, **changes):
     model = tiny(dropout=config.dropout, num_hidden_layers=1)
     mx.random.seed(config.seed)
     step = Step(model, make_optimizer(config.learning_rate, config.warmup_steps, config.steps), checkpointing=False)
-    made = Work(step=step, config=config, examples=DATA, validation=VALIDATION, checkpoints=folder / "checkpoints")
+    made = Work(
+        step=step,
+        config=config,
+        examples=DATA,
+        validation=VALIDATION,
+        checkpoints=folder / "checkpoints",
+        adapters=folder / "adapters",
+        description={"fine_tune_type": "lora"},
+    )
     return replace(made, **changes)
 
 
@@ -70,6 +78,14 @@ def test_logging_less_often_still_tells_the_last_step(tmp_path):
 def test_checkpoints_stand_where_they_should(tmp_path):
     trained(work(tmp_path))
     assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-000004"]
+
+
+def test_what_was_learned_is_there_at_the_first_checkpoint(tmp_path):
+    made = work(tmp_path)
+    trained(made, stopped=lambda: made.done == 5)
+    stored = mx.load(str(tmp_path / "adapters" / "adapters.safetensors"))
+    checkpoint = mx.load(str(tmp_path / "checkpoints" / "step-000004" / "adapters.safetensors"))
+    assert all(mx.array_equal(stored[name], checkpoint[name]) for name in checkpoint)
 
 
 def test_a_stop_comes_between_two_steps(tmp_path):

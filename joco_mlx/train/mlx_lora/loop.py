@@ -7,7 +7,7 @@ state. Leaves the run's folder and state to `train.run`.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from joco_mlx.progress import Task
 from joco_mlx.train.batches import Batch, Order, make_batch
 from joco_mlx.train.examples import Example
 from joco_mlx.train.mlx_lora.checkpoint import save_checkpoint
+from joco_mlx.train.mlx_lora.lora import save_adapters
 from joco_mlx.train.mlx_lora.step import Measured, Step, answer_loss
 
 
@@ -39,6 +40,8 @@ class Work:
         examples: What is trained on.
         validation: Batches of the validation split; none switches validation off.
         checkpoints: Folder for checkpoints.
+        adapters: Folder for what was learned so far, usable also when the process dies.
+        description: What `adapter_config.json` says.
         done: Optimizer steps that are behind.
     """
 
@@ -47,6 +50,8 @@ class Work:
     examples: Sequence[Example]
     validation: Sequence[Batch]
     checkpoints: Path
+    adapters: Path
+    description: Mapping[str, Any]
     done: int = 0
     order: Order = field(init=False)
 
@@ -60,11 +65,14 @@ class Work:
         """Batches used so far: the position in the data."""
         return self.done * self.config.grad_accumulation
 
-    def save(self) -> Path:
-        """Write a checkpoint of the present state."""
-        return save_checkpoint(
-            self.checkpoints, self.step.model, self.step.optimizer, step=self.done, batch=self.batches_done
-        )
+    def save(self) -> None:
+        """Write a checkpoint of the present state, and the adapters beside it."""
+        save_checkpoint(self.checkpoints, self.step.model, self.step.optimizer, step=self.done, batch=self.batches_done)
+        self.save_adapters()
+
+    def save_adapters(self) -> list[Path]:
+        """Write the adapters as they are, and return the files."""
+        return save_adapters(self.step.model, self.description, self.adapters)
 
 
 def run_steps(work: Work, journal: Journal, shown: Task, stopped: Callable[[], bool]) -> bool:
