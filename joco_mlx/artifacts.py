@@ -21,6 +21,7 @@ from joco_mlx.errors import ConflictError, InputError, MachineError
 Kind = Literal["dataset", "run", "fused", "gguf"]
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+OTHER_PLACE = "Free some disk or choose another --out."
 MAKERS = {
     "dataset": "joco-mlx dataset curate",
     "run": "joco-mlx train",
@@ -207,9 +208,17 @@ def telling_disk_errors(path: Path) -> Iterator[None]:
             raise
         reason = problem.strerror or str(problem)
         free = shutil.disk_usage(_existing_parent(path)).free / 1e9
+        raise MachineError(f"{path} could not be written: {reason} ({free:.1f} GB free).", OTHER_PLACE) from problem
+
+
+def require_disk(path: Path, needed_bytes: int, what: str, hint: str = OTHER_PLACE) -> None:
+    """Raise MachineError when the disk under `path` has less free than `needed_bytes` for `what`."""
+    parent = _existing_parent(path)
+    free = shutil.disk_usage(parent).free
+    if free < needed_bytes:
         raise MachineError(
-            f"{path} could not be written: {reason} ({free:.1f} GB free).", "Free some disk or choose another --out."
-        ) from problem
+            f"{what} needs {needed_bytes / 1e9:.2f} GB, but {parent} has {free / 1e9:.2f} GB free.", hint
+        )
 
 
 def _read_manifest(folder: Path, kind: Kind) -> Manifest:

@@ -15,7 +15,7 @@ from typing import Any
 from joco_mlx import artifacts
 from joco_mlx.artifacts import Artifact
 from joco_mlx.config import FuseConfig
-from joco_mlx.errors import ConflictError, InputError, MachineError
+from joco_mlx.errors import ConflictError, InputError
 from joco_mlx.merge import Weights, open_merged
 from joco_mlx.merge.tensorfile import bfloat16_header, to_bfloat16
 from joco_mlx.merge.weights import read_object
@@ -62,7 +62,7 @@ def fuse(config: FuseConfig, run: Run, *, progress: Progress) -> Artifact:
     _refuse_existing(out, force=config.force)
     base = base_folder(run, progress=progress)
     weights = open_merged(base.path, run.adapter)
-    _require_disk(out, model_bytes(weights))
+    artifacts.require_disk(out, model_bytes(weights), "The fused model")
     with artifacts.whole_folder(out, force=config.force) as folder:
         write_model(weights, base.path, folder, progress=progress)
         files = list(folder.iterdir())
@@ -99,16 +99,6 @@ def _refuse_existing(out: Path, *, force: bool) -> None:
         raise ConflictError(
             f"{out} exists and is no fused model, so it is not replaced.", "Choose another --out, or move it away."
         ) from problem
-
-
-def _require_disk(out: Path, needed_bytes: int) -> None:
-    parent = next(place for place in out.resolve().parents if place.is_dir())
-    free = shutil.disk_usage(parent).free
-    if free < needed_bytes:
-        raise MachineError(
-            f"The fused model needs {needed_bytes / 1e9:.1f} GB, but {parent} has {free / 1e9:.1f} GB free.",
-            "Free some disk, or name a folder on another one with --out.",
-        )
 
 
 def write_model(weights: Weights, source: Path, folder: Path, *, progress: Progress) -> None:

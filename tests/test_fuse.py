@@ -182,8 +182,8 @@ def test_a_small_disk_is_told_before_anything_is_written(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(fuse.shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(MachineError, match=r"needs 0\.0 GB, but .* has 0\.0 GB free") as caught:
+    monkeypatch.setattr(artifacts.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(MachineError, match=r"needs 0\.00 GB, but .* has 0\.00 GB free") as caught:
         fuse.fuse(FuseConfig(out=tmp_path / "deep" / "fused"), run, progress=Silent())
     assert "--out" in caught.value.hint
     assert not (tmp_path / "deep").exists()

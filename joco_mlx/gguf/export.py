@@ -3,14 +3,12 @@
 The file appears under its name only when it is whole.
 """
 
-import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from joco_mlx import artifacts
 from joco_mlx.config import Quantization
-from joco_mlx.errors import MachineError
 from joco_mlx.gguf.card import Card
 from joco_mlx.gguf.encoders import Mode
 from joco_mlx.gguf.plan import make_plan
@@ -62,7 +60,7 @@ def export(
     """
     artifacts.refuse_existing(out, force=force)
     plan = make_plan(source, folder, quantization, card)
-    _check_disk(out, plan.nbytes)
+    artifacts.require_disk(out, plan.nbytes, str(out))
     with (
         artifacts.whole_path(out) as temporary,
         task(progress or Silent(), f"Writing {out.name}", plan.parameters, "weights") as bar,
@@ -70,13 +68,3 @@ def export(
         write_gguf(temporary, plan, source, mode=mode, threads=threads, bar=bar)
     types = Counter(kind.name for _, kind in plan.tensors)
     return Exported(out, out.stat().st_size, plan.parameters, dict(types))
-
-
-def _check_disk(out: Path, nbytes: int) -> None:
-    folder = next(parent for parent in out.resolve().parents if parent.is_dir())
-    free = shutil.disk_usage(folder).free
-    if free < nbytes:
-        raise MachineError(
-            f"{out} needs {nbytes / 1e9:.2f} GB, but {folder} has {free / 1e9:.2f} GB free.",
-            "Free some disk or choose another --out.",
-        )

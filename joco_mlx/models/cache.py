@@ -17,7 +17,6 @@ from typing import Any
 import platformdirs
 
 from joco_mlx import artifacts
-from joco_mlx.errors import MachineError
 
 CHECKSUMS = "checksums.json"
 
@@ -61,10 +60,5 @@ def is_intact(folder: Path, recipe: Mapping[str, Any]) -> bool:
 
 def require_disk(folder: Path, needed_bytes: int, what: str) -> None:
     """Raise MachineError when the disk under `folder` has less free than `needed_bytes` for `what`."""
-    parent = next(place for place in (folder, *folder.resolve().parents) if place.is_dir())
-    free = shutil.disk_usage(parent).free
-    if free < needed_bytes:
-        raise MachineError(
-            f"{what} needs {needed_bytes / 1e9:.1f} GB, but {parent} has {free / 1e9:.1f} GB free.",
-            "Free some disk, or put the cache elsewhere: JOCO_MLX_CACHE for this tool, HF_HOME for the Hub.",
-        )
+    elsewhere = "Free some disk, or put the cache elsewhere: JOCO_MLX_CACHE for this tool, HF_HOME for the Hub."
+    artifacts.require_disk(folder, needed_bytes, what, elsewhere)

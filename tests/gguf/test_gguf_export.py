@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from joco_mlx import artifacts
 from joco_mlx.config import Quantization
 from joco_mlx.errors import ConflictError, InputError, MachineError
 from joco_mlx.gguf import export as stage
@@ -128,7 +129,7 @@ def test_a_weight_that_is_no_number_is_told_and_nothing_is_left(
 def test_a_disk_that_is_too_small_is_told_before_the_first_byte(
     tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage.shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
+    monkeypatch.setattr(artifacts.shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
     with pytest.raises(MachineError, match=r"needs 0\.00 GB, but .* has 0\.00 GB free"):
         _export(tiny_model("qwen2"), tmp_path / "joco.gguf")
     assert list(tmp_path.iterdir()) == []
