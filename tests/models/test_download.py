@@ -100,7 +100,7 @@ def test_too_little_disk_is_noticed_before_the_download(  # type: ignore[no-unty
 ) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=1_000))
-    with pytest.raises(MachineError, match=r"has 0\.0 GB free"):
+    with pytest.raises(MachineError, match=r"has 0\.00 GB free"):
         download.fetch(served_model, None, progress=Silent())
     assert not hub.taken()
 
