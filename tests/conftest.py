@@ -13,7 +13,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from judges.ggml_oracle import Ggml
 
-pytest_plugins = ["models_fixture", "hub_fixture"]
+pytest_plugins = ["models_fixture", "hub_fixture", "dataset_fixture"]
 
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")

@@ -132,6 +132,11 @@ def test_actions_are_pinned_by_commit(workflow: Path) -> None:
     assert re.search(r"^permissions:\n  contents: read$", text, re.MULTILINE)
 
 
+def test_there_is_one_conftest() -> None:
+    """Tests import from it by name, and Python would give them whichever was loaded first."""
+    assert [path for path, _ in tracked_texts() if path.endswith("conftest.py")] == ["tests/conftest.py"]
+
+
 def test_help_loads_nothing_heavy() -> None:
     program = (
         "import sys; from joco_mlx.cli.main import main; sys.argv = ['joco-mlx', '--help']\n"
