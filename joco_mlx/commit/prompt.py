@@ -81,8 +81,9 @@ TEMPLATES = {
             end_token="<|im_end|>",
             markers=("<|im_start|>", "<|im_end|>"),
         ),
-        # chat_template of deepseek-ai/deepseek-coder-1.3b-instruct. Its system text runs into the next heading unless it
-        # brings its own line feed, as DeepSeek's default text and the form in DeepSeek's README do.
+        # chat_template of deepseek-ai/deepseek-coder-1.3b-instruct. There the system text runs into the next heading
+        # unless it brings a line feed, as DeepSeek's own text does. Its answers end with a line feed and the end token.
+        # We train without that line feed: the message is stripped anyway.
         Template(
             name="deepseek",
             system_turn=f"{SYSTEM}\n",
