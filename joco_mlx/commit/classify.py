@@ -54,8 +54,8 @@ _CI = re.compile(
 
 _TEST_FOLDERS = _words(
     """
-    __fixtures__ __mocks__ __testfixtures__ __tests__ androidtest cypress e2e fixtures integration-test integration-tests
-    spec specs test test-data testdata tests testutil testutils unittests
+    __fixtures__ __mocks__ __testfixtures__ __tests__ androidtest cypress e2e fixtures integration-test
+    integration-tests spec specs test test-data testdata tests testutil testutils unittests
     """
 )
 _TEST_NAME = re.compile(
@@ -92,9 +92,11 @@ _BUILD_NAMES = _words(
 _BUILD = re.compile(
     r"(^|/)([^/]+\.)?(?-i:Containerfile|Dockerfile)([-_.][^/]*)?$|(^|/)(docker-)?compose[^/]*\.ya?ml$"
     r"|(^|/)(constraints|requirements)([-_.][^/]*)?\.(in|txt)$|(^|/)requirements/[^/]+\.(in|txt)$"
-    r"|(^|/)(jsconfig|tsconfig)[^/]*\.json$|(^|/)\.(commitlint|eslint|golangci|goreleaser|lintstaged|prettier"
-    r"|stylelint)[^/]*$|(^|/)(babel|commitlint|eslint|jest|karma|next|nuxt|playwright|postcss|prettier|rollup|rspack|svelte"
-    r"|tailwind|tsdown|tsup|vite|vitest|webpack)\.config\.[^/]+$|(^|/)gradle/(wrapper/|[^/]+\.(gradle|kts|properties|toml)$)"
+    r"|(^|/)(jsconfig|tsconfig)[^/]*\.json$"
+    r"|(^|/)\.(commitlint|eslint|golangci|goreleaser|lintstaged|prettier|stylelint)[^/]*$"
+    r"|(^|/)(babel|commitlint|eslint|jest|karma|next|nuxt|playwright|postcss|prettier|rollup|rspack|svelte|tailwind"
+    r"|tsdown|tsup|vite|vitest|webpack)\.config\.[^/]+$"
+    r"|(^|/)gradle/(wrapper/|[^/]+\.(gradle|kts|properties|toml)$)"
     r"|\.(bazel|bzl|cabal|cmake|csproj|fsproj|gemspec|gradle|mk|nimble|nuspec|opam|pbxproj|podspec|props|sbt|sln|slnx"
     r"|targets|vbproj|vcxproj|xcconfig)$",
     re.IGNORECASE,

@@ -1,8 +1,8 @@
 """OWNS which strings of foreign text could be taken for control, and how they are broken up so that they stay text.
 
 A tokenizer that parses control tokens (llama.cpp and Ollama do so in the whole prompt) turns `<|im_end|>` inside a diff
-into the token that ends a turn, and a model trained on headings follows a heading in a diff. The changes are small, keep
-the text readable, and doing them twice changes nothing:
+into the token that ends a turn, and a model trained on headings follows a heading in a diff. The changes are small,
+keep the text readable, and doing them twice changes nothing:
 
 - `<|name|>`, DeepSeek's `<｜name｜>` and the few bare names that vocabularies hold, such as `<s>`: a space after the `<`.
 - `### Instruction:`, `### Input:`, `### Response:`: a space inside the `###`.
