@@ -178,6 +178,35 @@ def test_a_log_message_before_and_a_signature_after(repository: Repository) -> N
     assert (change.path, change.added, change.deleted, change.hunks) == ("a", 1, 1, ("@@ -1 +1 @@\n-1\n+2",))
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("--- x.c\t2024-01-01\n+++ x.c\t2024-01-02\n@@ -1 +1 @@\n-a\n+b\n", ("M", "x.c", 1, 1), id="plain"),
+        pytest.param("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n", ("M", "x", 1, 1), id="plain-with-prefixes"),
+        pytest.param("--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+b\n", ("A", "x", 1, 0), id="plain-added"),
+        pytest.param("--- a/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-b\n", ("D", "x", 0, 1), id="plain-deleted"),
+        pytest.param("diff --git a/x b/x\n@@ -1,9 +1,9 @@\n-a\n+b", ("M", "x", 1, 1), id="hunk-that-breaks-off"),
+        pytest.param(
+            "diff --git a/x b/x\r\n--- a/x\r\n+++ b/x\r\n@@ -1 +1 @@\r\n-a\r\n+b\r\n",
+            ("M", "x", 1, 1),
+            id="pasted-as-dos",
+        ),
+        pytest.param(
+            "diff --git a/x b/x\n@@ -1,2 +1,3 @@\n\n a\n+b\n-- \nme\n", ("M", "x", 1, 0), id="stripped-context"
+        ),
+        pytest.param("diff --git a/x y b/x y\nold mode 100644\n", ("M", "x y", 0, 0), id="only-a-mode"),
+        pytest.param(
+            "diff --git old/x y newer/x y\ndeleted file mode 100644\n--- old/x y\t\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n",
+            ("D", "old/x y", 0, 1),
+            id="names-only-below",
+        ),
+    ],
+)
+def test_diffs_that_came_another_way(text: str, expected: tuple[str, str, int, int]) -> None:
+    change = one(parse_diff(text))
+    assert (change.status, change.path, change.added, change.deleted) == expected
+
+
 @pytest.mark.parametrize("form", ["--cc", "-c"])
 def test_a_merge(repository: Repository, form: str) -> None:
     repository.commit("feat: a", {"a": "1\n2\n3\n", "z": "z\n"})
