@@ -100,9 +100,10 @@ def test_ci_fails_with_the_gate(checkout: Path, monkeypatch: pytest.MonkeyPatch)
 def test_quickstart_hands_its_arguments_on_and_stays_in_the_folder(tmp_path: Path) -> None:
     script = copy_script("scripts/quickstart", tmp_path / "checkout")
     write_program(script.with_name("setup"), "")
-    write_program(tmp_path / "checkout/.venv/bin/joco-mlx", 'pwd; printf "<%s>" "$@"')
+    write_program(tmp_path / "checkout/.venv/bin/joco-mlx", 'command -v uv; pwd; printf "<%s>" "$@"')
+    write_program(tmp_path / "checkout/.uv/bin/uv", "")
     done = run(script, "--model", "a model", cwd=tmp_path)
-    assert done.stdout == f"{tmp_path}\n<quickstart><--model><a model>"
+    assert done.stdout == f"{tmp_path}/checkout/.uv/bin/uv\n{tmp_path}\n<quickstart><--model><a model>"
 
 
 def test_quickstart_stops_when_setup_fails(tmp_path: Path) -> None:
