@@ -4,7 +4,10 @@ The Python API is one function a stage, imported when it is first used:
 
     import joco_mlx
 
-    run = joco_mlx.train(joco_mlx.TrainConfig(model="smollm2-135m"))
+    run = joco_mlx.train_adapter(joco_mlx.TrainConfig(model="smollm2-135m", steps=60))
+    files = joco_mlx.export_run(joco_mlx.FuseConfig(), joco_mlx.open_run(run.folder))
+
+The functions have names of their own, because `joco_mlx.train` is the room where training lives.
 """
 
 from importlib import import_module
@@ -13,12 +16,22 @@ from typing import Any
 __version__ = "0.1.0"
 
 _API = {
-    "CurateConfig": "config",
-    "ExtractConfig": "config",
-    "FuseConfig": "config",
-    "JocoError": "errors",
-    "SuggestConfig": "config",
-    "TrainConfig": "config",
+    "CurateConfig": ("config", "CurateConfig"),
+    "ExtractConfig": ("config", "ExtractConfig"),
+    "FuseConfig": ("config", "FuseConfig"),
+    "JocoError": ("errors", "JocoError"),
+    "SuggestConfig": ("config", "SuggestConfig"),
+    "TrainConfig": ("config", "TrainConfig"),
+    "curate_dataset": ("dataset.curate", "curate"),
+    "dataset_stats": ("dataset.stats", "stats"),
+    "export_run": ("export", "export_run"),
+    "extract_commits": ("dataset.extract", "extract_to_file"),
+    "fuse_run": ("fuse", "fuse"),
+    "open_run": ("models.runs", "open_run"),
+    "suggest_message": ("suggest.message", "suggest"),
+    "train_adapter": ("train.run", "train"),
+    "validate_dataset": ("dataset.validate", "validate"),
+    "verify_gguf": ("export", "verify_gguf"),
 }
 
 __all__ = ["__version__", *_API]  # noqa: PLE0604  (the names are the table's)
@@ -28,7 +41,8 @@ def __getattr__(name: str) -> Any:
     """Import the stage that owns `name`, so that `import joco_mlx` itself loads nothing heavy."""
     if name not in _API:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_API[name]}"), name)
+    module, attribute = _API[name]
+    return getattr(import_module(f"{__name__}.{module}"), attribute)
 
 
 def __dir__() -> list[str]:
