@@ -19,7 +19,9 @@ def quickstart(
     model: Annotated[str, typer.Option("--model", help="Base model; `default` is the real 1.5B.")] = QUICKSTART_MODEL,
     data: Annotated[Path | None, option(TrainConfig, "data")] = None,
     out: Annotated[Path | None, option(TrainConfig, "out")] = None,
-    steps: Annotated[int | None, option(TrainConfig, "steps")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Optimizer steps; as many as suit the model when not given.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it costs, and stop.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -36,7 +36,10 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and load no weights.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Train LoRA adapters on a dataset of commits. Works without any option."""
+    """Train LoRA adapters on a dataset of commits. Works without any option.
+
+    The registry may have better values than the defaults below for its models; --dry-run shows what counts.
+    """
     flags = dict(locals())
     chosen = train_settings({name: flags[name] for name in TrainConfig.__dataclass_fields__}, file=config)
     with render.progress() as progress:
