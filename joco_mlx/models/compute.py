@@ -16,8 +16,11 @@ FAST_BLAS_HINT = (
 
 
 def _load_fast_blas() -> str | None:
-    """Load the first BLAS that is there with global symbols, and return its name."""
-    if sys.platform != "linux":
+    """Load the first BLAS that is there with global symbols, and return its name.
+
+    None when there is none, or when something has imported MLX before us: then its own BLAS is bound already.
+    """
+    if sys.platform != "linux" or "mlx.core" in sys.modules:
         return None
     for name in _CANDIDATES:
         try:

@@ -7,10 +7,13 @@ touches MLX's global random state, which belongs to training. Leaves the words o
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from joco_mlx.models.compute import mx, nn
+
+# The line above loads a fast BLAS, which must happen before anything imports mlx.
+# isort: split
 from mlx_lm.generate import generate_step
 
 from joco_mlx.commit.prompt import Template
-from joco_mlx.models.compute import mx, nn
 from joco_mlx.models.tokens import Tokenizer
 
 PREFILL_TOKENS = 512

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from joco_mlx.models.compute import device_kind, mx, nn
+
+# The line above loads a fast BLAS, which must happen before anything imports mlx.
+# isort: split
 import mlx_lm.tuner.utils as mlx_lm_adapters
 import mlx_lm.utils as mlx_lm_models
 from mlx_lm.tuner.dora import DoRALinear
 from mlx_lm.tuner.lora import LoRALinear
 
 from joco_mlx.errors import InputError
-from joco_mlx.models.compute import device_kind, mx, nn
 from joco_mlx.models.folder import ModelFolder
 
 ADAPTER_CONFIG = "adapter_config.json"

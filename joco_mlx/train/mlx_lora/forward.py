@@ -8,12 +8,15 @@ final norm and the head. Nothing is approximated. Leaves the weights, and what a
 from collections.abc import Callable
 from typing import Any
 
+from joco_mlx.models.compute import device_kind, mx
+
+# The line above loads a fast BLAS, which must happen before anything imports mlx.
+# isort: split
 from mlx_lm.models import llama, qwen2
 from mlx_lm.models.activations import swiglu
 from mlx_lm.tuner.lora import LoRALinear
 
 from joco_mlx.errors import InputError
-from joco_mlx.models.compute import device_kind, mx
 from joco_mlx.train.mlx_lora import cpu_math
 
 

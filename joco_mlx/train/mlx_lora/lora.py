@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from joco_mlx.models.compute import mx, nn, trees
+
+# The line above loads a fast BLAS, which must happen before anything imports mlx.
+# isort: split
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
 from joco_mlx.artifacts import whole_file, write_json
 from joco_mlx.config import TrainConfig
 from joco_mlx.errors import UsageError
-from joco_mlx.models.compute import mx, nn, trees
 
 CONFIG_FILE = "adapter_config.json"
 TENSOR_FILE = "adapters.safetensors"
