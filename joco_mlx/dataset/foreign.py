@@ -1,12 +1,14 @@
 """Reading records that somebody else wrote: five forms of JSONL, told apart line by line.
 
-Decides where in a line diff, message and instruction are; leaves what is not there to `provenance`. A diff begins at its first `diff --git` line; the diffstat that the original project keeps in front
-of it, and an instruction before that, are not part of it.
+Decides where in a line diff, message and instruction are; leaves what is not there to `provenance`. A diff begins at its
+first `diff --git` line; the diffstat that the original project keeps in front of it, and an instruction before that,
+are not part of it.
 
 The forms are those of the original project (github.com/tmclnk/joco, `dataset/` and `benchmark/`), and mlx-lm's.
 """
 
 import codecs
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -57,10 +59,8 @@ def read_foreign(path: Path) -> Imported:
     skipped = 0
     for where, value in _values(path):
         line = _recognised(value, where)
-        if line.diff.strip() and line.message.strip():
-            records.append(
-                made_record(line.form, line.instruction or INSTRUCTION, line.diff, line.message.strip(), line.about)
-            )
+        if line.diff.strip() and line.message:
+            records.append(made_record(line.form, line.instruction or INSTRUCTION, line.diff, line.message, line.about))
         else:
             skipped += 1
     return Imported(tuple(records), skipped)
@@ -90,7 +90,8 @@ def _recognised(value: dict[str, Any], where: str) -> _Line:
     for keys, read in _READERS:
         if all(key in value for key in keys):
             try:
-                return read(value)
+                line = read(value)
+                return dataclasses.replace(line, message=line.message.strip(), instruction=line.instruction.strip())
             except (KeyError, TypeError, ValueError, AttributeError):
                 raise InputError(f"{where} has {', '.join(keys)}, but not as expected.", _REPAIR) from None
     raise InputError(f"{where} has the fields {', '.join(sorted(value)) or '(none)'}, which is no known form.", _REPAIR)

@@ -43,7 +43,7 @@ def made_record(form: str, instruction: str, diff: str, message: str, about: Map
         about: The line's metadata; what is missing or no valid value is made up.
     """
     known, derived = _known(about, diff, message)
-    names = {*known, "type", "scope", BOT, DERIVED, IMPORTED_FROM}
+    names = {*known, "authored_at", "type", "scope", BOT, DERIVED, IMPORTED_FROM}
     extra: dict[str, Any] = {name: value for name, value in about.items() if name not in names}
     if derived:
         extra |= {IMPORTED_FROM: form, DERIVED: derived}
