@@ -35,12 +35,12 @@ def render_modelfile(
         temperature: Of sampling.
 
     Raises:
-        UsageError: A text cannot stand in a Modelfile.
+        UsageError: `gguf_name` is no plain file name.
     """
     if not gguf_name or Path(gguf_name).name != gguf_name or not gguf_name.isprintable():
         raise UsageError(f"The GGUF's name {gguf_name!r} is no plain file name.", f"Name it {GGUF_NAME}.")
     lines = [
-        f"{_MARK} for {model} trained at {num_ctx} tokens; an export replaces a file that begins so.",
+        f"{_MARK} for {_in_one_line(model)} trained at {num_ctx} tokens; an export replaces a file that begins so.",
         f"FROM ./{gguf_name}",
         "",
         f"TEMPLATE {_quoted(template.go_template())}",
@@ -104,8 +104,17 @@ def write_modelfile(folder: Path, text: str) -> Path:
 
 
 def _quoted(text: str) -> str:
-    """Put a text of one or more lines between triple quotes, for which the grammar has no escape."""
-    kept = all(letter.isprintable() or letter in "\n\t" for letter in text)
-    if _QUOTES in text or text.endswith('"') or not kept:
-        raise UsageError("A text for the Modelfile holds quotes or control characters.", "Take them out of it.")
-    return f"{_QUOTES}{text}{_QUOTES}"
+    """Put a text of one or more lines between triple quotes, for which the grammar has no escape.
+
+    The parser drops what does not print, so that is shown as a question mark; quotes that would close become single.
+    """
+    shown = "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+    shown = shown.replace(_QUOTES, "'''")
+    if shown.endswith('"'):
+        shown += "\n"
+    return f"{_QUOTES}{shown}{_QUOTES}"
+
+
+def _in_one_line(text: str) -> str:
+    """A folder may be named anything; its name must not begin an instruction."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

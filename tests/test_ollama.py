@@ -125,10 +125,22 @@ def test_go_renders_the_trained_prompt_whatever_a_tool_sends(go_renderer: Path, 
     assert done.stdout.decode() == render(TEMPLATES[name], USER_TEXT)
 
 
-@pytest.mark.parametrize("licence", ['a """ b', 'ends with "', "bell \x07", "no-break\u00a0space"])
-def test_what_the_grammar_cannot_hold_is_refused(licence: str) -> None:
-    with pytest.raises(UsageError, match="quotes or control"):
-        rendered(licence=licence)
+@pytest.mark.parametrize(
+    ("licence", "kept"),
+    [
+        ('a """ b', "a ''' b"),
+        ('ends with "', 'ends with "\n'),
+        ("bell \x07", "bell ?"),
+        ("no-break\u00a0space", "no-break?space"),
+    ],
+)
+def test_what_the_grammar_cannot_hold_is_put_otherwise(licence: str, kept: str) -> None:
+    assert ("LICENSE", kept) in parsed(rendered(licence=licence))
+
+
+def test_a_model_s_name_cannot_begin_an_instruction() -> None:
+    hostile = "tiny\nFROM /etc/passwd\nSYSTEM x"
+    assert parsed(rendered(model=hostile, licence=f"See {hostile}")) == parsed(rendered(licence=f"See {hostile}"))
 
 
 @pytest.mark.parametrize("name", ["../joco.gguf", "a/b.gguf", "a\nb.gguf", ""])
