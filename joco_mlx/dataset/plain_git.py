@@ -36,6 +36,9 @@ _VARIABLES = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "none",
     "LC_ALL": "C",
+    # glibc returns the memory of every larger file to the system and asks for it again: a quarter of git's CPU time.
+    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
 }
 _KEPT = ("GIT_EXEC_PATH",)
 DIFF_OPTIONS = (
