@@ -34,7 +34,7 @@ class Printed(Silent):
 
 
 def rebuild(root: Path, commit: str | None, out: Path) -> artifacts.Artifact:
-    """Make the dataset of the repository at `root` in the folder `out`, which is replaced if it exists.
+    """Make the dataset of the repository at `root` in the folder `out`; only its own `dataset/` is ever replaced.
 
     Args:
         root: A clone with its whole history.
@@ -42,10 +42,12 @@ def rebuild(root: Path, commit: str | None, out: Path) -> artifacts.Artifact:
         out: Where the dataset goes, with the pin and the files that are kept.
 
     Raises:
+        ConflictError: `out` exists and is another folder.
         InputError: There is no whole history, no pin, or no such commit.
     """
     pinned = resolve(open_repository(root).git, commit or read_pin(root / "dataset" / PIN))
-    with tempfile.TemporaryDirectory() as temporary, artifacts.whole_folder(out, force=True) as folder:
+    own = out.resolve() == (root / "dataset").resolve()
+    with tempfile.TemporaryDirectory() as temporary, artifacts.whole_folder(out, force=own) as folder:
         commits, made = Path(temporary) / "commits.jsonl", Path(temporary) / "dataset"
         extract_to_file(ExtractConfig(revision=pinned, name=NAME), [root], commits, progress=Printed())
         curate(CurateConfig(), [commits], made, progress=Printed())

@@ -69,6 +69,12 @@ def test_what_is_missing_is_said(checkout: Repository) -> None:
     assert sorted(path.name for path in (checkout.folder / "dataset").iterdir()) == ["sources.toml"]
 
 
+def test_no_other_folder_is_replaced(checkout: Repository, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    done = rebuild(checkout.folder, "HEAD", "--out", tmp_path / "mine")
+    assert (done.returncode, "exists already" in done.stderr) == (5, True)
+
+
 def test_the_tracked_dataset_is_what_the_history_gives(tmp_path: Path) -> None:
     if not (TRACKED / "PIN").is_file():
         pytest.skip("dataset/PIN is missing: the dataset has not been built")
