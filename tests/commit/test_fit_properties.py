@@ -91,9 +91,9 @@ def test_giants_cost_little(name: str) -> None:
         lengths.append(len(text))
         return -(-len(text) // 3)
 
-    start = time.perf_counter()
+    start = time.process_time()
     shown = fit(GIANTS[name], 2000, count)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert 1500 < count(shown) <= 2000 or name == "one-line"
     assert max(lengths) <= 16 * 2000 + 100
     assert len(lengths) < 500
