@@ -111,7 +111,7 @@ def _check_fit(module: str, a: Entry, b: Entry, rank: int, shapes: Mapping[str, 
         raise InputError(f"{a.file} adapts {brief(module)}, which the base model does not have.", TRAIN)
     if module.endswith("embed_tokens"):
         raise InputError(f"{a.file} adapts the embedding {module}, which cannot be merged.", TRAIN)
-    if (a.shape, b.shape, shape) != ((shape[-1], rank), (rank, shape[0]), (shape[0], shape[-1])):
+    if len(shape) != 2 or (a.shape, b.shape) != ((shape[1], rank), (rank, shape[0])):
         raise InputError(
             f"{module} in {a.file} has lora_a {list(a.shape)} and lora_b {list(b.shape)}, which does not fit the "
             f"base's weight {list(shape)} at rank {rank}: the adapter is for another base.",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from joco_mlx.errors import InputError
 from joco_mlx.merge.affine import affine_tensor
-from joco_mlx.merge.tensorfile import FLOATS, Entry, read_header, unreadable
+from joco_mlx.merge.tensorfile import FLOATS, Entry, brief, read_header, unreadable
 
 ANOTHER_MODEL = "Download the model again, or give another --model."
 _ROTARY_TABLE = "rotary_emb.inv_freq"
@@ -84,6 +84,8 @@ def open_weights(folder: Path) -> FolderWeights:
             tensors[name] = _quantised(name, module, entries, settings)
         else:
             tensors[name] = _dense(name, entry)
+        if 0 in tensors[name].shape:
+            raise InputError(f"{brief(name)} in {entry.file} is empty.", ANOTHER_MODEL)
     return FolderWeights(tensors)
 
 
@@ -124,8 +126,8 @@ def _check_index(folder: Path, present: set[str]) -> None:
     if not isinstance(listed, dict):
         raise InputError(f"{path} has no weight_map.", ANOTHER_MODEL)
     for file in listed.values():
-        if file not in present:
-            raise InputError(f"{folder} lacks {file}, which its index lists.", ANOTHER_MODEL)
+        if not isinstance(file, str) or file not in present:
+            raise InputError(f"{folder} lacks {brief(file)}, which its index lists.", ANOTHER_MODEL)
 
 
 def _quantization(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:

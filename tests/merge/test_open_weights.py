@@ -104,7 +104,7 @@ def test_shards_are_one_model(tiny_model: Callable[..., Path], tmp_path: Path) -
     assert one.names() == many.names()
     assert all(np.array_equal(one.read(name), many.read(name)) for name in one.names())
     (folder / file).unlink()
-    with pytest.raises(InputError, match=f"lacks {file}"):
+    with pytest.raises(InputError, match=f"lacks '{file}'"):
         open_weights(folder)
 
 
