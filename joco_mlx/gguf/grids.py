@@ -1,0 +1,191 @@
+"""What Q4_K and Q5_K share: eight sub-blocks of 32 weights, each on a grid of its own, weight = scale * code + low.
+
+The search for each sub-block is that of `make_qkx2_quants` in `quantize_row_q4_K_ref` and `quantize_row_q5_K_ref`
+(ggml-quants.c) with the same operations in the same order, so that the bytes are the same. The 32 weights of a
+sub-block lie on axis 0: every sum then runs in ggml's order, and all sub-blocks of a chunk take each step together.
+
+    bytes 0..1     d: float16, unit of the scales
+    bytes 2..3     dmin: float16, unit of the minimums
+    bytes 4..7     scales 0..3 in the low 6 bits, the high 2 bits of scales 4..7 above them
+    bytes 8..11    the same for the minimums
+    bytes 12..15   the low 4 bits of scales 4..7, and of minimums 4..7 above them
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from joco_mlx.gguf.rounding import Bytes, Floats, in_order_sum, nearest_int, reaches_far, round_into
+
+HEADER_BYTES = 16
+HIGHEST_SCALE = 63
+
+
+@dataclass
+class Grids:
+    """A grid for each sub-block; every array is float32 [sub-blocks]."""
+
+    scale: Floats
+    low: Floats
+    """The weight of code 0, never above 0."""
+    inverse: Floats
+    offset: Floats
+    """The codes that led to this grid: round(inverse * (weight - offset))."""
+
+    def replaced(self, where: NDArray[np.bool_], scale: Floats, low: Floats, inverse: Floats) -> "Grids":
+        """Return these grids with better ones `where` codes by `inverse` from the present `low` led to them."""
+        return Grids(
+            np.where(where, scale, self.scale),
+            np.where(where, low, self.low),
+            np.where(where, inverse, self.inverse),
+            np.where(where, self.low, self.offset),
+        )
+
+
+@dataclass
+class Scales:
+    """What a super-block stores beside its codes."""
+
+    units: NDArray[np.float16]
+    """[super-blocks, 2]: d and dmin."""
+    scales: Bytes
+    """[super-blocks, 8], below 64."""
+    minimums: Bytes
+    """[super-blocks, 8], below 64."""
+
+
+def reaches(lowest: float, steps: int, highest_code: int) -> tuple[float, ...]:
+    """Return over how many codes each of `steps` + 1 trials spreads a sub-block, in ggml's arithmetic."""
+    first, top = np.float32(lowest), np.float32(highest_code)
+    return tuple(float(first + np.float32(0.1) * np.float32(step) + top) for step in range(steps + 1))
+
+
+def search(weights: Floats, highest_code: int, tried: Sequence[float]) -> Grids:
+    """Find each sub-block's grid: a weighted least-squares fit for each reach, the least error wins.
+
+    Args:
+        weights: float32 [32, sub-blocks].
+        highest_code: 15 or 31.
+        tried: Over how many codes each trial spreads a sub-block.
+    """
+    trial = _Trial(weights, highest_code)
+    inverse = trial.spread(highest_code, trial.least)
+    grids = Grids(np.reciprocal(inverse), trial.least, inverse, trial.least)
+    best = trial.error(grids.scale, grids.low)
+    for reach in tried:
+        inverse = trial.spread(reach, grids.low)
+        scale, low, sound = trial.fit()
+        error = trial.error(scale, low)
+        better = sound & (error < best) & ~trial.flat
+        best = np.where(better, error, best)
+        grids = grids.replaced(better, scale, low, inverse)
+    grids.scale[trial.flat] = 0
+    return grids
+
+
+class _Trial:
+    """Codes of one chunk under trial, and the buffers that all trials share."""
+
+    def __init__(self, weights: Floats, highest_code: int) -> None:
+        self.weights = weights
+        self.highest_code = highest_code
+        self.importance = np.sqrt(in_order_sum(weights * weights) / np.float32(32)) + np.abs(weights)
+        self.sum_w = in_order_sum(self.importance)
+        self.sum_x = in_order_sum(self.importance * weights)
+        self.high = weights.max(axis=0)
+        self.least = np.minimum(weights.min(axis=0), np.float32(0))
+        self.flat = self.high == self.least
+        self.codes, self.work, self.more = (np.empty_like(weights) for _ in range(3))
+
+    def spread(self, reach: float, low: Floats) -> Floats:
+        """Choose codes that count from `low` to the highest weight in `reach` steps; return steps per unit of weight."""
+        width = self.high - low
+        inverse: Floats = np.divide(np.float32(reach), np.where(self.flat, np.float32(1), width))
+        np.subtract(self.weights, low, out=self.work)
+        np.multiply(self.work, inverse, out=self.work)
+        far = reaches_far(inverse * width, inverse * (self.least - low))
+        round_into(self.codes, self.work, 0, self.highest_code, far=far)
+        return inverse
+
+    def error(self, scale: Floats, low: Floats) -> Floats:
+        """Weighted squared error of each sub-block."""
+        work = self.work
+        np.multiply(self.codes, scale, out=work)
+        np.add(work, low, out=work)
+        np.subtract(work, self.weights, out=work)
+        np.multiply(work, work, out=work)
+        np.multiply(work, self.importance, out=work)
+        return in_order_sum(work)
+
+    def fit(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """Scale and low edge that fit the codes best, and where that was solvable."""
+        work, more = self.work, self.more
+        np.multiply(self.importance, self.codes, out=work)
+        sum_l = in_order_sum(work)
+        np.multiply(work, self.codes, out=more)
+        sum_l2 = in_order_sum(more)
+        np.multiply(work, self.weights, out=more)
+        sum_xl = in_order_sum(more)
+        determinant = self.sum_w * sum_l2 - sum_l * sum_l
+        scale = np.divide(self.sum_w * sum_xl - self.sum_x * sum_l, determinant)
+        low = np.divide(sum_l2 * self.sum_x - sum_l * sum_xl, determinant)
+        above = low > 0
+        scale = np.where(above, sum_xl / sum_l2, scale)
+        return scale, np.where(above, np.float32(0), low), determinant > 0
+
+
+def store_scales(grids: Grids) -> Scales:
+    """Round the grids of each super-block to 6 bits in units of its largest scale and minimum."""
+    stored = []
+    units = []
+    for values in (grids.scale.reshape(-1, 8), -grids.low.reshape(-1, 8)):
+        largest = np.fmax(np.fmax.reduce(values, axis=1), np.float32(0))
+        steps = np.where(largest > 0, np.float32(HIGHEST_SCALE) / largest, np.float32(0))
+        whole = nearest_int(steps[:, None] * values) & 0xFF  # ggml stores a negative one in a byte before the next line
+        stored.append(np.minimum(whole, HIGHEST_SCALE).astype(np.uint8))
+        units.append((largest / np.float32(HIGHEST_SCALE)).astype(np.float16))
+    return Scales(np.stack(units, axis=1), stored[0], stored[1])
+
+
+def choose_codes(weights: Floats, scales: Scales, grids: Grids, highest_code: int) -> Bytes:
+    """Round the weights on the grids as they are stored.
+
+    A sub-block whose stored scale is 0 keeps the codes of its search, as in ggml: they do not matter to the decoder.
+    """
+    unit, unit_low = scales.units.astype(np.float32).T
+    scale = (unit[:, None] * scales.scales).ravel()
+    low = (unit_low[:, None] * scales.minimums).ravel()
+    codes = weights + low
+    np.divide(codes, scale, out=codes)
+    lost = np.flatnonzero(scale == 0)
+    if lost.size:
+        codes[:, lost] = (weights[:, lost] - grids.offset[lost]) * grids.inverse[lost]
+    round_into(codes, codes, 0, highest_code, far=reaches_far(codes.max(axis=0), codes.min(axis=0)))
+    whole: Bytes = codes.astype(np.uint8)
+    return whole
+
+
+def header(scales: Scales) -> Bytes:
+    """Lay out the first 16 bytes of super-blocks: units, and scales and minimums of 6 bits."""
+    first = np.empty((len(scales.units), HEADER_BYTES), np.uint8)
+    first[:, :4] = scales.units.view(np.uint8)
+    for start, values in ((4, scales.scales), (8, scales.minimums)):
+        first[:, start : start + 4] = values[:, :4] | (values[:, 4:] >> 4 << 6)
+    first[:, 12:] = (scales.scales[:, 4:] & 15) | ((scales.minimums[:, 4:] & 15) << 4)
+    return first
+
+
+def nibbles(codes: Bytes) -> Bytes:
+    """Lay out the low 4 bits of codes as uint8 [super-blocks, 4, 32].
+
+    Byte i of part j holds weight 64*j + i, and weight 64*j + 32 + i above it.
+
+    Args:
+        codes: uint8 [32, sub-blocks].
+    """
+    pairs = codes.reshape(32, -1, 4, 2)
+    joined = (pairs[..., 0] & 15) | (pairs[..., 1] << 4)
+    laid: Bytes = joined.transpose(1, 2, 0)
+    return laid
