@@ -10,6 +10,7 @@ from gguf import quants
 from judges.ggml_oracle import Ggml
 
 from joco_mlx.gguf.q4_k import encode_q4_k
+from joco_mlx.gguf.q5_k import encode_q5_k
 from joco_mlx.gguf.q6_k import encode_q6_k
 
 ROWS = 96
@@ -50,7 +51,11 @@ CASES: dict[str, Maker] = {
     "squares-overflow": lambda r: r.normal(0, 3e19, SHAPE),
     "huge": lambda r: r.normal(0, 1e37, SHAPE),
 }
-ENCODERS = {"q4_k": (encode_q4_k, Type.Q4_K, 144), "q6_k": (encode_q6_k, Type.Q6_K, 210)}
+ENCODERS = {
+    "q4_k": (encode_q4_k, Type.Q4_K, 144),
+    "q5_k": (encode_q5_k, Type.Q5_K, 176),
+    "q6_k": (encode_q6_k, Type.Q6_K, 210),
+}
 
 
 @pytest.mark.judge("ggml")
@@ -70,7 +75,7 @@ def test_bytes_equal_ggml(case: str, encoder: str, ggml: Ggml) -> None:
 def test_decoding_gives_the_weights_back(encoder: str) -> None:
     encode, kind, _ = ENCODERS[encoder]
     values = np.random.default_rng(7).normal(0, 0.03, SHAPE).astype(np.float32)
-    assert _error(encode(values), values, kind) < {"q4_k": 0.08, "q6_k": 0.02}[encoder]
+    assert _error(encode(values), values, kind) < {"q4_k": 0.08, "q5_k": 0.04, "q6_k": 0.02}[encoder]
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
