@@ -76,13 +76,7 @@ def deduplicate(records: Sequence[Record]) -> Deduplicated:
         records: Earliest first (`sorted(records, key=split.age)`).
     """
     reasons: dict[int, tuple[str, int]] = {}
-    _note(reasons, "duplicate", range(len(records)), exact_earlier([record.output for record in records]))
-    _note(
-        reasons,
-        "duplicate",
-        range(len(records)),
-        exact_earlier([without_positions(record.input) for record in records]),
-    )
+    _note(reasons, "duplicate", range(len(records)), same_records(records))
     left = [place for place in range(len(records)) if place not in reasons]
     diffs = [diff_shingles(records[place].input) for place in left]
     _note(reasons, "near-diff", left, near_earlier(diffs, DIFF_JACCARD, DIFF_BANDING))
@@ -91,6 +85,21 @@ def deduplicate(records: Sequence[Record]) -> Deduplicated:
     kept = tuple(record for place, record in enumerate(records) if place not in reasons)
     dropped = (Dropped(records[place], why, records[first]) for place, (why, first) in sorted(reasons.items()))
     return Deduplicated(kept, tuple(dropped))
+
+
+def same_records(records: Sequence[Record], groups: Sequence[int] | None = None) -> dict[int, int]:
+    """Return place -> an earlier place (of another group, if given) with the very same message or the same diff."""
+    messages = exact_earlier([record.output for record in records], groups)
+    return exact_earlier([without_positions(record.input) for record in records], groups) | messages
+
+
+def near_records(records: Sequence[Record], groups: Sequence[int] | None = None) -> dict[int, int]:
+    """Return place -> an earlier place (of another group, if given) with a near message or a near diff."""
+    messages = [message_shingles(record.output) for record in records]
+    diffs = [diff_shingles(record.input) for record in records]
+    return near_earlier(messages, MESSAGE_JACCARD, MESSAGE_BANDING, groups) | near_earlier(
+        diffs, DIFF_JACCARD, DIFF_BANDING, groups
+    )
 
 
 def exact_earlier(texts: Sequence[str], groups: Sequence[int] | None = None) -> dict[int, int]:
