@@ -45,10 +45,11 @@ def made_record(form: str, instruction: str, diff: str, message: str, about: Map
     known, derived = _known(about, diff, message)
     names = {*known, "authored_at", "type", "scope", BOT, DERIVED, IMPORTED_FROM}
     extra: dict[str, Any] = {name: value for name, value in about.items() if name not in names}
-    if derived:
+    named = _is_text(about.get("author")) and not _matches(_PSEUDONYM, about["author"])
+    if derived or named:
         extra |= {IMPORTED_FROM: form, DERIVED: derived}
     extra |= {key: about[key] for key in (DERIVED, IMPORTED_FROM, BOT) if key in about}
-    if _is_text(about.get("author")) and is_by_bot(Candidate("", "", about["author"]), CurateConfig()):
+    if named and is_by_bot(Candidate("", "", about["author"]), CurateConfig()):
         extra[BOT] = True
     parsed = parse(message)
     type_, scope = ("", None) if parsed is None else (parsed.type, parsed.scope)
