@@ -29,7 +29,7 @@ SHIPPED_DATASETS = (Path(__file__).parent / "shipped_dataset", Path(__file__).pa
 ANSWER_TOKENS = 128
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
-Quantization = Literal["q4_k_m", "q8_0", "f16"]
+Quantization = Literal["q4_k_m", "q4_k_s", "q5_k_m", "q6_k", "q8_0", "f16"]
 Profile = Literal["single-repository"]
 Config = TypeVar("Config")
 
@@ -127,7 +127,7 @@ class FuseConfig:
     """What `fuse` writes from a run."""
 
     out: Path | None = _option(None, "Folder to write; RUN/fused for weights, the current folder for a GGUF.")
-    quantization: Quantization = _option("q4_k_m", "Type mix of the GGUF.")
+    quantization: Quantization = _option("q4_k_m", "Type mix of the GGUF: q4_k_m, q4_k_s, q5_k_m, q6_k, q8_0 or f16.")
     force: bool = _option(False, "Replace an output that exists.")
 
 

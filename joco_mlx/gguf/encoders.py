@@ -12,6 +12,7 @@ from gguf import GGMLQuantizationType as Type
 from gguf import quants
 
 from joco_mlx.gguf.q4_k import encode_q4_k
+from joco_mlx.gguf.q5_k import encode_q5_k
 from joco_mlx.gguf.q6_k import encode_q6_k
 from joco_mlx.gguf.rounding import Bytes, Floats
 
@@ -67,6 +68,7 @@ def _simple(kind: Type) -> Encoder:
 
 _ENCODERS: dict[tuple[Mode, Type], Encoder] = {
     ("reference", Type.Q4_K): _k_quant(encode_q4_k),
+    ("reference", Type.Q5_K): _k_quant(encode_q5_k),
     ("reference", Type.Q6_K): _k_quant(encode_q6_k),
-    **{("reference", kind): _simple(kind) for kind in (Type.F32, Type.F16, Type.Q5_0, Type.Q8_0)},
+    **{("reference", kind): _simple(kind) for kind in (Type.F32, Type.F16, Type.Q5_0, Type.Q5_1, Type.Q8_0)},
 }

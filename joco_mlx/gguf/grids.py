@@ -186,6 +186,5 @@ def nibbles(codes: Bytes) -> Bytes:
         codes: uint8 [32, sub-blocks].
     """
     pairs = codes.reshape(32, -1, 4, 2)
-    joined = (pairs[..., 0] & 15) | (pairs[..., 1] << 4)
-    laid: Bytes = joined.transpose(1, 2, 0)
-    return laid
+    joined: Bytes = np.bitwise_or(pairs[..., 0] & 15, np.left_shift(pairs[..., 1], 4)).transpose(1, 2, 0)
+    return joined

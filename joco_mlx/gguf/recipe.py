@@ -16,15 +16,28 @@ from joco_mlx.config import Quantization
 FILE_TYPES: Mapping[Quantization, int] = MappingProxyType(
     {
         "q4_k_m": int(LlamaFileType.MOSTLY_Q4_K_M),
+        "q4_k_s": int(LlamaFileType.MOSTLY_Q4_K_S),
+        "q5_k_m": int(LlamaFileType.MOSTLY_Q5_K_M),
+        "q6_k": int(LlamaFileType.MOSTLY_Q6_K),
         "q8_0": int(LlamaFileType.MOSTLY_Q8_0),
         "f16": int(LlamaFileType.MOSTLY_F16),
     }
 )
 """Quantization -> llama.cpp's number for the whole file, `general.file_type`."""
 
-_MAIN: Mapping[Quantization, Type] = {"q4_k_m": Type.Q4_K, "q8_0": Type.Q8_0, "f16": Type.F16}
-_NARROWER = {Type.Q4_K: Type.Q5_0, Type.Q6_K: Type.Q8_0}
+_MAIN: Mapping[Quantization, Type] = {
+    "q4_k_m": Type.Q4_K,
+    "q4_k_s": Type.Q4_K,
+    "q5_k_m": Type.Q5_K,
+    "q6_k": Type.Q6_K,
+    "q8_0": Type.Q8_0,
+    "f16": Type.F16,
+}
+_K_QUANTS = (Type.Q4_K, Type.Q5_K, Type.Q6_K)
+_NARROWER = {Type.Q4_K: Type.Q5_0, Type.Q5_K: Type.Q5_1, Type.Q6_K: Type.Q8_0}
 """What llama.cpp takes for rows that are no whole number of super-blocks of 256."""
+_FIRST_VALUES = 4
+"""Layers whose values get a bit more in q4_k_s, however many layers there are."""
 _SENSITIVE = re.compile(r"blk\.(\d+)\.(attn_v|ffn_down)\.weight")
 
 
@@ -41,8 +54,8 @@ def tensor_type(name: str, shape: tuple[int, ...], quantization: Quantization, *
     if len(shape) < 2 or not name.endswith(".weight"):
         return Type.F32
     wanted = _MAIN[quantization]
-    if quantization == "q4_k_m" and (_is_output(name, tied=tied) or _is_sensitive(name, layers)):
-        wanted = Type.Q6_K
+    if wanted in _K_QUANTS:
+        wanted = Type.Q6_K if _is_output(name, tied=tied) else _in_block(name, quantization, wanted, layers)
     return _fitting(wanted, shape[-1])
 
 
@@ -68,9 +81,15 @@ def _is_output(name: str, *, tied: bool) -> bool:
     return name == "output.weight" or (tied and name == "token_embd.weight")
 
 
-def _is_sensitive(name: str, layers: int) -> bool:
+def _in_block(name: str, quantization: Quantization, main: Type, layers: int) -> Type:
+    """The values and the way out of the feed-forward network get more bits in some layers."""
     found = _SENSITIVE.fullmatch(name)
-    return found is not None and keeps_six_bits(int(found[1]), layers)
+    if found is None:
+        return main
+    layer = int(found[1])
+    if quantization == "q4_k_s":
+        return Type.Q5_K if layer < (_FIRST_VALUES if found[2] == "attn_v" else layers // 8) else main
+    return Type.Q6_K if quantization.endswith("_m") and keeps_six_bits(layer, layers) else main
 
 
 def _fitting(wanted: Type, columns: int) -> Type:

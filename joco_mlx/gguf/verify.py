@@ -35,6 +35,8 @@ LIMITS: dict[Type, float] = {
     Type.F16: 1e-3,
     Type.Q8_0: 0.02,
     Type.Q6_K: 0.05,
+    Type.Q5_K: 0.1,
+    Type.Q5_1: 0.12,
     Type.Q5_0: 0.12,
     Type.Q4_K: 0.2,
 }
