@@ -7,8 +7,17 @@ from judges.ggml_oracle import Ggml
 
 from joco_mlx.gguf.encoders import decode, encoder, fits
 
-SIMPLE = {Type.Q5_0: 22, Type.Q8_0: 34}
-ERRORS = {Type.F32: 0, Type.F16: 4e-4, Type.Q8_0: 0.01, Type.Q6_K: 0.03, Type.Q5_0: 0.06, Type.Q4_K: 0.09}
+SIMPLE = {Type.Q5_0: 22, Type.Q5_1: 24, Type.Q8_0: 34}
+ERRORS = {
+    Type.F32: 0,
+    Type.F16: 4e-4,
+    Type.Q8_0: 0.01,
+    Type.Q6_K: 0.03,
+    Type.Q5_K: 0.05,
+    Type.Q5_1: 0.06,
+    Type.Q5_0: 0.06,
+    Type.Q4_K: 0.09,
+}
 
 
 def _weights(count: int = 256 * 12) -> np.ndarray:

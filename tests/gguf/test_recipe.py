@@ -52,6 +52,30 @@ def test_q4_k_m_takes_llama_cpps_type(name: str, columns: int, tied: bool, expec
     assert tensor_type(name, (512, columns), "q4_k_m", layers=28, tied=tied) is expected
 
 
+@pytest.mark.parametrize(
+    ("quantization", "name", "columns", "expected"),
+    [
+        ("q4_k_s", "blk.3.attn_v.weight", 1536, Type.Q5_K),
+        ("q4_k_s", "blk.4.attn_v.weight", 1536, Type.Q4_K),
+        ("q4_k_s", "blk.2.ffn_down.weight", 8960, Type.Q5_K),
+        ("q4_k_s", "blk.3.ffn_down.weight", 8960, Type.Q4_K),
+        ("q4_k_s", "blk.0.attn_v.weight", 896, Type.Q5_1),
+        ("q4_k_s", "token_embd.weight", 1536, Type.Q6_K),
+        ("q5_k_m", "blk.0.attn_v.weight", 1536, Type.Q6_K),
+        ("q5_k_m", "blk.3.ffn_down.weight", 8960, Type.Q5_K),
+        ("q5_k_m", "blk.0.attn_q.weight", 896, Type.Q5_1),
+        ("q5_k_m", "token_embd.weight", 896, Type.Q8_0),
+        ("q6_k", "blk.0.attn_q.weight", 1536, Type.Q6_K),
+        ("q6_k", "blk.0.ffn_down.weight", 5504, Type.Q8_0),
+        ("q6_k", "blk.0.ffn_down.weight", 80, Type.F16),
+    ],
+)
+def test_the_other_mixes_take_llama_cpps_types(
+    quantization: Quantization, name: str, columns: int, expected: Type
+) -> None:
+    assert tensor_type(name, (512, columns), quantization, layers=28, tied=True) is expected
+
+
 @pytest.mark.parametrize("quantization", FILE_TYPES)
 @pytest.mark.parametrize("name", ["blk.0.attn_norm.weight", "output_norm.weight", "blk.0.attn_q.bias"])
 def test_vectors_stay_exact(name: str, quantization: Quantization) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-F16, Q8_0, Q4_K_M = 1, 7, 15
+F16, Q8_0, Q4_K_S, Q4_K_M, Q5_K_M, Q6_K = 1, 7, 14, 15, 17, 18
 """llama.cpp's numbers of whole-file types (`enum llama_ftype` of llama.h)."""
 _BUILD = "mac-arm64-metal" if sys.platform == "darwin" else "linux-x64"
 LIBRARY = Path(__file__).parent / "node_modules" / "@node-llama-cpp" / _BUILD / "bins" / _BUILD
