@@ -4,6 +4,7 @@ Decides what is cut when a record is too long: the diff, never the answer. Serve
 library. Leaves the words of the prompt to `commit.prompt`, and padding to `train.batches`.
 """
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -61,10 +62,9 @@ class Encoder:
                 f" which leaves no room for its diff in {self.max_seq_length}.",
                 f"Remove the record, or give --max-seq-length at least {needed}.",
             )
-        text = user_text(record.input, budget, self.tokenizer.count)
-        whole = user_text(record.input, len(record.input) + self.max_seq_length, self.tokenizer.count)
+        text, cut = self._shown(record.input, budget)
         prompt = self.tokenizer.encode_prompt(render(self.template, text))
-        return Example(record.metadata.id, tuple(prompt), tuple(answer), text != whole)
+        return Example(record.metadata.id, tuple(prompt), tuple(answer), cut)
 
     def fits(self, record: Record) -> bool:
         """Whether `encode` would accept `record`."""
@@ -73,6 +73,16 @@ class Encoder:
     @cached_property
     def _budget(self) -> int:
         return diff_budget(self.template, self.max_seq_length, self.tokenizer.count)
+
+    def _shown(self, diff: str, budget: int) -> tuple[str, bool]:
+        """Return what `user_text` shows of a diff, and whether it had to leave something out.
+
+        The whole text is tokenised once; only what does not fit goes through the search for what does.
+        """
+        whole = user_text(diff, sys.maxsize, len)
+        if self.tokenizer.count(whole) <= budget:
+            return whole, False
+        return user_text(diff, budget, self.tokenizer.count), True
 
     def _answer(self, record: Record) -> list[int]:
         return [*self.tokenizer.encode(record.output), self.tokenizer.end_id(self.template)]

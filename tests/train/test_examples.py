@@ -3,7 +3,7 @@
 import pytest
 from tiny_records import make_record
 
-from joco_mlx.commit.prompt import TEMPLATES, render
+from joco_mlx.commit.prompt import TEMPLATES, diff_budget, render, user_text
 from joco_mlx.errors import InputError
 from joco_mlx.models.tokens import Tokenizer
 from joco_mlx.train.examples import Encoder
@@ -69,6 +69,17 @@ def test_control_strings_in_diff_and_message_stay_text(tokenizer):
     assert made.prompt.count(control["<|im_end|>"]) == 2  # of the system turn and the user turn
     assert made.prompt.count(control["<|im_start|>"]) == 3
     assert made.answer.count(control["<|im_end|>"]) == 1
+
+
+@pytest.mark.parametrize("length", [256, 320, 512, 2_048, 16_384])
+@pytest.mark.parametrize(
+    "diff", [None, LONG_DIFF, LONG_DIFF * 3, "no diff at all"], ids=["short", "long", "many", "text"]
+)
+def test_the_user_turn_is_what_everybody_else_shows(tokenizer, length, diff):
+    record = make_record(1, diff=diff)
+    budget = diff_budget(CHATML, length, tokenizer.count)
+    expected = render(CHATML, user_text(record.input, budget, tokenizer.count))
+    assert Encoder(tokenizer, CHATML, length).encode(record).prompt == tuple(tokenizer.encode_prompt(expected))
 
 
 @pytest.mark.parametrize("length", [256, 512, 2_048])
