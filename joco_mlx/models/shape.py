@@ -93,7 +93,7 @@ class Shape:
                 heads=heads,
                 kv_heads=int(config.get("num_key_value_heads") or heads),
                 vocabulary=int(config["vocab_size"]),
-                tied=bool(config.get("tie_word_embeddings", architecture == "qwen2")),
+                tied=bool(config.get("tie_word_embeddings", True)),  # as mlx-lm reads a config that does not say
             )
             return replace(shape, bits_per_weight=_bits_per_weight(config, shape))
         except (KeyError, TypeError, ValueError) as problem:
