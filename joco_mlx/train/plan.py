@@ -159,7 +159,7 @@ def _notes(config: TrainConfig, data: Splits, unusable: int, planned: int, budge
     elif len(data.validation) < data.validation_size:
         yield f"Validation uses {len(data.validation)} of {data.validation_size} records, always the same ones."
     if unusable:
-        yield f"{unusable} records have an answer too long for {config.max_seq_length} tokens; training would refuse them."
+        yield f"Training would refuse records whose answer is too long for {config.max_seq_length} tokens: {unusable}."
     if planned > budget:
         yield (
             f"Training is planned to take {planned / 1e9:.1f} GB, more than this machine's {budget / 1e9:.1f} GB;"

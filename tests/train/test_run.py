@@ -184,7 +184,7 @@ def test_a_plan_counts_what_training_would_refuse(config, make_dataset):
     assert plan.longest_tokens <= 512
     assert plan.repositories == 2
     assert plan.epochs == pytest.approx(3 * 2 / 7)
-    assert any("1 records have an answer too long" in note for note in plan.notes)
+    assert any("too long for 512 tokens: 1." in note for note in plan.notes)
     assert not config.out.exists()
 
 
