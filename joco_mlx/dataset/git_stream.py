@@ -54,11 +54,12 @@ class Skipped:
 
 
 def read_commits(
-    git: PlainGit, hashes: Sequence[str], *, maximum_bytes: int = MAXIMUM_COMMIT_BYTES
+    git: PlainGit, hashes: Sequence[str], *, maximum_bytes: int = MAXIMUM_COMMIT_BYTES, patches: bool = True
 ) -> Iterator[Commit | Skipped]:
     """Yield exactly one item for each hash, in the given order.
 
-    At most `maximum_bytes` and a chunk are held in memory, however long a line or a file is.
+    At most `maximum_bytes` and a chunk are held in memory, however long a line or a file is. Without `patches` no tree
+    is compared, which is about twenty times faster; `Commit.patch` is empty then.
 
     Raises:
         MachineError: git was stopped from outside or does not know an option of ours.
@@ -71,7 +72,7 @@ def read_commits(
             requests.seek(index * (len(hashes[0]) + 1 + len(mark)))
             complaints.seek(0)
             complaints.truncate()
-            with git.stream(*_diff_tree(), stdin=requests, stderr=complaints) as child:
+            with git.stream(*_diff_tree(patches), stdin=requests, stderr=complaints) as child:
                 for content in _frames(child.stdout, mark, maximum_bytes):
                     yield _read(hashes[index], content)
                     index += 1
@@ -81,9 +82,9 @@ def read_commits(
                 index += 1
 
 
-def _diff_tree() -> list[str]:
+def _diff_tree(patches: bool) -> list[str]:
     shape = ["--stdin", "--root", "--always", "--date=raw", "--encoding=UTF-8", f"--format={_FIELDS}"]
-    return ["diff-tree", *shape, *DIFF_OPTIONS]
+    return ["diff-tree", *shape, *(DIFF_OPTIONS if patches else ["--no-patch"])]
 
 
 def _frames(pipe: IO[bytes] | None, mark: bytes, maximum_bytes: int) -> Iterator[bytes | int]:

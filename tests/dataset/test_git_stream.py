@@ -1,5 +1,6 @@
 """Hostile history through the stream: real repositories, every commit compared with what was committed."""
 
+import dataclasses
 import os
 import tracemalloc
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from conftest import Repository
 from joco_mlx.config import ExtractConfig
 from joco_mlx.dataset import git_stream
 from joco_mlx.dataset.git_stream import Commit, Skipped, read_commits
+from joco_mlx.dataset.plain_git import PlainGit
 from joco_mlx.dataset.repository import list_history, open_repository
 from joco_mlx.errors import MachineError
 
@@ -288,3 +290,10 @@ def test_git_that_is_stopped_from_outside_is_no_bad_commit(
     monkeypatch.setenv("PATH", f"{impostor.parent}:{os.environ['PATH']}")
     with pytest.raises(MachineError, match="git ended with code -9"):
         list(read_commits(git, [name]))
+
+
+def test_messages_are_read_without_patches(repository: Repository) -> None:
+    hashes = [repository.commit(f"fix: count to {number}", {"a.txt": f"{number}\n"}) for number in range(3)]
+    whole = list(read_commits(PlainGit(repository.folder / ".git"), hashes))
+    plain = list(read_commits(PlainGit(repository.folder / ".git"), hashes, patches=False))
+    assert plain == [dataclasses.replace(item, patch="") for item in whole if isinstance(item, Commit)]
