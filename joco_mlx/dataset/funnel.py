@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 from joco_mlx.dataset.gates import GATES
 from joco_mlx.dataset.git_stream import Skipped
+from joco_mlx.dataset.strict_gates import HEADER_GATES, LATER_MEANINGS, PATCH_GATES
 
 _NAMED = 3
 _HASH_CHARS = 10
 _MEANINGS = {
-    **{gate.reason: gate.meaning for gate in GATES},
+    **LATER_MEANINGS,
+    **{gate.reason: gate.meaning for gate in (*HEADER_GATES, *PATCH_GATES, *GATES)},
     "empty": "no message or no change",
     "duplicate": "message of an older one",
 }
