@@ -96,7 +96,7 @@ def _records(config: ExtractConfig, source: Source, history: History, counts: Fu
             counts.reject(reason)
             continue
         counts.keep()
-        yield _record(item, candidate, source.name)
+        yield made_record(item, candidate, source.name)
 
 
 def _reason(config: ExtractConfig, candidate: Candidate) -> str | None:
@@ -106,7 +106,8 @@ def _reason(config: ExtractConfig, candidate: Candidate) -> str | None:
     return None if candidate.patch and candidate.header else "empty"
 
 
-def _record(commit: Commit, candidate: Candidate, repository: str) -> Record:
+def made_record(commit: Commit, candidate: Candidate, repository: str) -> Record:
+    """Return the record of a commit that was let in; diff and message are the candidate's."""
     message = candidate.message
     about = Metadata(
         id=f"{repository}-{commit.hash[:_ID_DIGITS]}",
