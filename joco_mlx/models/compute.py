@@ -7,6 +7,7 @@ On a Mac, and where CUDA does the work, nothing is loaded.
 
 import ctypes
 import sys
+import time
 from typing import Literal
 
 _CANDIDATES = ("libopenblas.so.0", "libmkl_rt.so.2", "libmkl_rt.so.3", "libblis.so.4")
@@ -37,7 +38,7 @@ import mlx.core as mx  # noqa: E402  (the BLAS above must be loaded first)
 from mlx import nn, optimizers  # noqa: E402
 from mlx import utils as trees  # noqa: E402
 
-__all__ = ["FAST_BLAS_HINT", "device_kind", "fast_blas", "mx", "nn", "optimizers", "trees"]
+__all__ = ["FAST_BLAS_HINT", "device_kind", "fast_blas", "matmul_rate", "mx", "nn", "optimizers", "trees"]
 
 
 def device_kind() -> Literal["metal", "cuda", "cpu"]:
@@ -45,3 +46,15 @@ def device_kind() -> Literal["metal", "cuda", "cpu"]:
     if mx.default_device().type != mx.DeviceType.gpu:
         return "cpu"
     return "metal" if mx.metal.is_available() else "cuda"
+
+
+def matmul_rate(size: int = 1_024, repeats: int = 3) -> float:
+    """Return this machine's floating-point operations per second in a float32 matrix product, the best of `repeats`."""
+    matrix = mx.ones((size, size))
+    mx.eval(matrix)
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        mx.eval(matrix @ matrix)
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
