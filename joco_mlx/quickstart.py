@@ -14,6 +14,8 @@ from joco_mlx.commit.prompt import diff_budget, render, user_text
 from joco_mlx.commit.record import Record
 from joco_mlx.config import FuseConfig, TrainConfig
 from joco_mlx.export import OllamaFiles, export_run
+from joco_mlx.models.compute import matmul_rate
+from joco_mlx.models.registry import BaseModel
 from joco_mlx.models.runs import Run, open_run
 from joco_mlx.progress import Progress, Silent, task
 from joco_mlx.suggest.engines import Engine, MlxEngine, choose
@@ -25,6 +27,40 @@ CASES = 16
 ANSWER_TOKENS = 48
 """A longer answer is no header of a commit; the untuned model rambles to the end of any limit."""
 SHOWN = 3
+
+
+_CHARS_PER_TOKEN = 3.3
+"""Of a diff, in Qwen's vocabulary and in SmolLM2's."""
+_LINK_BITS_PER_SECOND = 50e6
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a quickstart will take, estimated before anything is fetched."""
+
+    download_bytes: int
+    disk_bytes: int
+    """Base model, adapter and GGUF."""
+    download_seconds: float
+    """At 50 Mbit/s; nothing when the model is there already."""
+    training_seconds: float
+    """From a matrix product on this machine; no more than a guess within a factor of two."""
+
+
+def estimate(config: TrainConfig, base: BaseModel) -> Cost:
+    """Return what `quickstart` will take for a model of the registry."""
+    records = read_splits(find_dataset(config.data)).train
+    tokens = sum(min(len(record.input) / _CHARS_PER_TOKEN, config.max_seq_length) for record in records) / len(records)
+    shape = base.shape
+    weights = shape.parameters - shape.vocabulary * shape.hidden
+    # Two operations a weight and token forward, two backward: the weights themselves get no gradient.
+    work = 4 * weights * tokens * config.steps * config.grad_accumulation * config.batch_size
+    return Cost(
+        download_bytes=base.download_bytes,
+        disk_bytes=round(2.3 * base.download_bytes),
+        download_seconds=8 * base.download_bytes / _LINK_BITS_PER_SECOND,
+        training_seconds=work / matmul_rate(),
+    )
 
 
 @dataclass(frozen=True)
