@@ -11,6 +11,9 @@ from joco_mlx.cli.settings import option, train_settings
 from joco_mlx.config import QUICKSTART_MODEL, TrainConfig
 from joco_mlx.models import registry
 
+DIFF_LINES = 6
+LINE_CHARS = 100
+
 if TYPE_CHECKING:
     from joco_mlx.quickstart import Case, Report
 
@@ -42,19 +45,19 @@ def quickstart(
 
 
 def _show_costs(config: TrainConfig) -> None:
+    from joco_mlx.quickstart import estimate
+
     base = registry.find(config.model)
     if base is None:
         return
-    # Base model, run and GGUF; training time was measured for the embedded model only.
-    download, disk = base.download_bytes / 1e6, (2.3 * base.download_bytes) / 1e9
-    minutes = (
-        "about 3 minutes of training on 2 CPU cores with a fast BLAS"
-        if base.repository is None
-        else (
-            f"{config.steps} steps; joco-mlx train --dry-run --model {base.name} plans the memory, and no time was measured"
-        )
+    cost = estimate(config, base)
+    megabytes, minutes = cost.download_bytes / 1e6, cost.download_seconds / 60
+    render.say(
+        f"{base.name}: {config.steps} steps, about {cost.training_seconds / 60:.0f} minutes of training (a guess)."
     )
-    render.say(f"{base.name}: download {download:,.0f} MB (once), disk {disk:.1f} GB, {minutes}.")
+    render.say(
+        f"Download {megabytes:,.0f} MB once ({minutes:.1f} minutes at 50 Mbit/s), disk {cost.disk_bytes / 1e9:.1f} GB."
+    )
 
 
 def _show(report: "Report") -> None:
@@ -76,7 +79,7 @@ def _show(report: "Report") -> None:
 def _show_case(number: int, case: "Case") -> None:
     about = case.record.metadata
     render.heading(f"Held-out diff {number}: {about.repository} {about.commit_hash[:10]}")
-    for line in _files(case):
+    for line in _excerpt(case):
         render.say(f"    {line}")
     rows = (("people", case.record.output), ("base model", case.base), ("tuned model", case.tuned))
     for who, message in rows:
@@ -84,11 +87,18 @@ def _show_case(number: int, case: "Case") -> None:
         render.say(f"  {who:>11}: {first}")
 
 
-def _files(case: "Case") -> list[str]:
+def _excerpt(case: "Case") -> list[str]:
+    """Return the files of a diff, a line each, and its first changed lines."""
     from joco_mlx.commit.diff import parse_diff
     from joco_mlx.commit.fit import head
+    from joco_mlx.commit.prompt import neutralise
 
-    return head(parse_diff(case.record.input)).splitlines()
+    changes = parse_diff(case.record.input)
+    files = neutralise(head(changes)).splitlines()
+    hunks = (line for change in changes for hunk in change.hunks for line in neutralise(hunk).splitlines())
+    changed = [line[:LINE_CHARS] for line in hunks if line[:1] in ("+", "-") and line[1:].strip()]
+    more = [f"... {len(changed) - DIFF_LINES} more changed lines"] if len(changed) > DIFF_LINES else []
+    return [*files, *changed[:DIFF_LINES], *more]
 
 
 def _as_json(report: "Report") -> dict[str, Any]:
