@@ -6,6 +6,7 @@ Leaves the prompt to `commit.prompt`, and which GGUF is meant to `export`.
 from joco_mlx.ollama.modelfile import (
     GGUF_NAME,
     MODELFILE,
+    TEMPERATURE,
     default_modelfile,
     is_ours,
     licence_text,
@@ -17,6 +18,7 @@ from joco_mlx.ollama.modelfile import (
 __all__ = [
     "GGUF_NAME",
     "MODELFILE",
+    "TEMPERATURE",
     "default_modelfile",
     "is_ours",
     "licence_text",
