@@ -11,7 +11,8 @@ import pytest
 
 from joco_mlx import ollama
 from joco_mlx.commit.prompt import SYSTEM, TEMPLATES, render
-from joco_mlx.errors import ConflictError, UsageError
+from joco_mlx.errors import ConflictError, InputError, UsageError
+from joco_mlx.ollama.instructions import read_modelfile
 
 PROJECT = Path(__file__).parent.parent
 
@@ -191,3 +192,40 @@ def test_only_the_first_line_marks_our_own() -> None:
     assert not ollama.is_ours("")
     assert not ollama.is_ours("\n" + rendered())
     assert not ollama.is_ours("# Written by joco-mlxfoo\n")
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_our_reader_agrees_with_the_grammar(name: str) -> None:
+    found, read = dict(parsed(rendered(name))), read_modelfile(rendered(name), "Modelfile")
+    assert (read.weights, read.template, read.system, read.licence) == tuple(
+        found[word] for word in ("FROM", "TEMPLATE", "SYSTEM", "LICENSE")
+    )
+    assert read.parameters["stop"] == list(TEMPLATES[name].stops)
+    assert read.parameters["num_ctx"] == 512
+    assert read.parameters["temperature"] == ollama.TEMPERATURE
+
+
+def test_an_edited_modelfile_counts_as_it_is() -> None:
+    text = rendered().replace("num_ctx 512", "num_ctx 4096") + "PARAMETER use_mmap false\nparameter seed 7\n"
+    read = read_modelfile(text, "Modelfile")
+    assert {"num_ctx": 4096, "use_mmap": False, "seed": 7}.items() <= read.parameters.items()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("SYSTEM x\n", "has no FROM"),
+        ('FROM ./a\nSYSTEM """x\n', "never closes"),
+        ("FROM ./a\nADAPTER ./b\n", "'ADAPTER'"),
+    ],
+)
+def test_a_modelfile_that_cannot_be_passed_on_is_told(text: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        read_modelfile(text, "Modelfile")
+
+
+def test_the_create_request_has_the_fields_of_the_api() -> None:
+    request = read_modelfile(rendered(), "Modelfile").request("joco", "sha256:" + "0" * 64)
+    assert request["files"] == {"joco.gguf": "sha256:" + "0" * 64}
+    assert set(request) == {"model", "files", "template", "system", "license", "parameters", "stream"}
+    json.dumps(request)
