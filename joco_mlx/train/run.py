@@ -15,7 +15,7 @@ from joco_mlx.errors import StoppedError
 from joco_mlx.models.compute import device_kind, mx
 from joco_mlx.models.load import load_model
 from joco_mlx.models.runs import ADAPTERS, BaseRecord, DatasetRecord
-from joco_mlx.progress import Progress, Silent, task
+from joco_mlx.progress import Progress, Silent
 from joco_mlx.train.batches import Batch, make_batch
 from joco_mlx.train.examples import Example
 from joco_mlx.train.interruption import deferred_interrupts
@@ -78,7 +78,7 @@ def _work(prepared: Prepared, model: Any, description: Mapping[str, Any], folder
     config = prepared.config
     optimizer = make_optimizer(config.learning_rate, config.warmup_steps, config.steps)
     return Work(
-        step=Step(model, optimizer, checkpointing=prepared.plan.checkpointing),
+        step=Step(model, optimizer, form_of=lambda _: "layer" if prepared.plan.checkpointing else "none"),
         config=config,
         examples=prepared.examples,
         validation=_in_batches(prepared.validation, config.batch_size),
@@ -94,11 +94,8 @@ def _in_batches(examples: list[Example], size: int) -> list[Batch]:
 
 def _train(work: Work, run: LiveRun, progress: Progress) -> bool:
     """Take all steps; return False when Ctrl-C ended them early, with a checkpoint of where they ended."""
-    with (
-        task(progress, "Training", work.config.steps, "steps") as shown,
-        deferred_interrupts() as stopped,
-    ):
-        finished = run_steps(work, run, shown, stopped)
+    with deferred_interrupts() as stopped:
+        finished = run_steps(work, run, progress, stopped)
         if not finished:
             work.save()
     return finished

@@ -1,24 +1,24 @@
 """The plain loop: batches in, updates out, with what happens on the way written down.
 
-Decides when there is a line of metrics, a validation and a checkpoint, and that a loss which is no number ends the run
-before it reaches the adapters' file. Validation uses the same batches every time and draws nothing from the random
+Decides when there is a line of metrics, a validation and a checkpoint, when validation no longer gets better, and that a
+loss which is no number ends the run before it reaches the adapters' file. Validation uses the same batches every time and draws nothing from the random
 state. Leaves the run's folder and state to `train.run`.
 """
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from joco_mlx.config import TrainConfig
 from joco_mlx.errors import InputError
 from joco_mlx.models.compute import mx
-from joco_mlx.progress import Task
+from joco_mlx.progress import Progress, Task, task
 from joco_mlx.train.batches import Batch, Order, make_batch
 from joco_mlx.train.examples import Example
-from joco_mlx.train.mlx_lora.checkpoint import save_checkpoint
+from joco_mlx.train.mlx_lora.checkpoint import Best, Reached, save_checkpoint
 from joco_mlx.train.mlx_lora.lora import save_adapters
 from joco_mlx.train.mlx_lora.step import Measured, Step, answer_loss
 
@@ -28,6 +28,9 @@ class Journal(Protocol):
 
     def write(self, figures: dict[str, Any]) -> None:
         """Add one line."""
+
+    def sync(self) -> None:
+        """Make the lines so far survive a power cut."""
 
 
 @dataclass
@@ -42,7 +45,8 @@ class Work:
         checkpoints: Folder for checkpoints.
         adapters: Folder for what was learned so far, usable also when the process dies.
         description: What `adapter_config.json` says.
-        done: Optimizer steps that are behind.
+        reached: How far it is; a run that goes on starts with its checkpoint's.
+        after_validation: Called after each validation.
     """
 
     step: Step
@@ -52,8 +56,10 @@ class Work:
     checkpoints: Path
     adapters: Path
     description: Mapping[str, Any]
-    done: int = 0
+    reached: Reached = Reached(0, 0)
+    after_validation: Callable[[], None] = lambda: None
     order: Order = field(init=False)
+    _saved: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Fix the order of the data."""
@@ -61,52 +67,79 @@ class Work:
         self.order = Order(lengths, self.config.batch_size, self.config.seed)
 
     @property
-    def batches_done(self) -> int:
-        """Batches used so far: the position in the data."""
-        return self.done * self.config.grad_accumulation
+    def done(self) -> int:
+        """Optimizer steps that are behind."""
+        return self.reached.step
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether validation has not got better for as often as the config's patience allows."""
+        patience = self.config.patience
+        return patience is not None and self.reached.validations_since_best >= patience
 
     def save(self) -> None:
-        """Write a checkpoint of the present state, and the adapters beside it."""
-        save_checkpoint(self.checkpoints, self.step.model, self.step.optimizer, step=self.done, batch=self.batches_done)
+        """Write a checkpoint of the present state, unless there is one, and the adapters beside it."""
+        if self._saved == self.done:
+            return
+        save_checkpoint(self.checkpoints, self.step.model, self.step.optimizer, self.reached)
         self.save_adapters()
+        self._saved = self.done
 
     def save_adapters(self) -> list[Path]:
         """Write the adapters as they are, and return the files."""
         return save_adapters(self.step.model, self.description, self.adapters)
 
+    def judge(self, loss: float) -> bool:
+        """Take note of a validation loss; return whether it is the best so far."""
+        best = self.reached.best
+        better = best is None or loss < best.val_loss
+        if better:
+            self.reached = replace(self.reached, best=Best(self.done, loss), validations_since_best=0)
+        else:
+            since = self.reached.validations_since_best + 1
+            self.reached = replace(self.reached, validations_since_best=since)
+        return better
+
 
 def run_steps(work: Work, journal: Journal, shown: Task, stopped: Callable[[], bool]) -> bool:
-    """Train until all steps are done or `stopped` says so between two of them; return whether all are done.
+    """Train until all steps are done, validation is stale, or `stopped` says so between two steps.
+
+    Returns:
+        False when `stopped` ended it.
 
     Raises:
         InputError: A loss or gradient is not finite. The records of the step are named.
         MachineError: The disk is full.
     """
-    meter = _Meter()
-    while work.done < work.config.steps:
+    while work.done < work.config.steps and not work.is_stale:
         if stopped():
             return False
-        measured = _one_step(work, meter)
-        figures = {"loss": measured.loss, "tokens_per_second": meter.tokens_per_second, "memory_gb": peak_bytes() / 1e9}
+        measured = _one_step(work)
+        figures = {"loss": measured.loss, "tokens_per_second": _speed(work), "memory_gb": peak_bytes() / 1e9}
+        better = False
         if _due(work, work.config.log_every):
-            journal.write(_line(work, measured, meter))
+            journal.write(_line(work, measured))
         if work.validation and _due(work, work.config.eval_every):
             figures["val_loss"] = _validated(work, journal)
+            better = work.judge(figures["val_loss"])
+            work.after_validation()
         shown.advance(1, **figures)
-        if work.done % work.config.save_every == 0:
+        if better or work.done % work.config.save_every == 0:
+            journal.sync()
             work.save()
     return True
 
 
-def validation_loss(model: Any, batches: Sequence[Batch]) -> float:
+def validation_loss(model: Any, batches: Iterable[Batch]) -> float:
     """Return the mean cross-entropy per answer token over `batches`, without dropout and without drawing numbers."""
     model.eval()
-    total = 0.0
+    total, tokens = 0.0, 0
     for batch in batches:
         arrays = map(mx.array, (batch.ids, batch.rows, batch.targets, batch.weights))
         total += float(answer_loss(model, *arrays).item())
+        tokens += batch.tokens
     model.train()
-    return total / sum(batch.tokens for batch in batches)
+    return total / tokens
 
 
 def peak_bytes() -> int:
@@ -114,30 +147,30 @@ def peak_bytes() -> int:
     return int(mx.get_peak_memory())
 
 
-class _Meter:
-    """How fast tokens are read, over the whole run but for validation."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.tokens = 0
-
-    @property
-    def tokens_per_second(self) -> float:
-        return self.tokens / max(self.seconds, 1e-9)
+def _speed(work: Work) -> float:
+    """Tokens read in a second, over the whole run but for validation."""
+    return work.reached.read_tokens / max(work.reached.seconds, 1e-9)
 
 
-def _one_step(work: Work, meter: _Meter) -> Measured:
+def _one_step(work: Work) -> Measured:
     began = time.perf_counter()
+    before = work.reached
     names: list[str] = []
-    for number in range(work.batches_done, work.batches_done + work.config.grad_accumulation):
+    read = 0
+    for number in range(before.batch, before.batch + work.config.grad_accumulation):
         batch = make_batch([work.examples[index] for index in work.order.batch(number)])
         names.extend(batch.names)
         _require_finite(work.step.add(batch), "loss", batch.names, work)
-        meter.tokens += batch.read_tokens
+        read += batch.read_tokens
     measured = work.step.update()
     _require_finite(measured.gradient_norm, "gradient", names, work)
-    work.done += 1
-    meter.seconds += time.perf_counter() - began
+    work.reached = replace(
+        before,
+        step=before.step + 1,
+        batch=before.batch + work.config.grad_accumulation,
+        read_tokens=before.read_tokens + read,
+        seconds=before.seconds + time.perf_counter() - began,
+    )
     return measured
 
 
@@ -155,21 +188,29 @@ def _due(work: Work, every: int) -> bool:
     return work.done % every == 0 or work.done == work.config.steps
 
 
-def _line(work: Work, measured: Measured, meter: _Meter) -> dict[str, Any]:
+def _line(work: Work, measured: Measured) -> dict[str, Any]:
     return {
         "step": work.done,
-        "epoch": round(work.batches_done / work.order.per_epoch, 4),
+        "epoch": round(work.reached.batch / work.order.per_epoch, 4),
         "loss": measured.loss,
         "tokens": measured.tokens,
         "learning_rate": measured.learning_rate,
         "gradient_norm": measured.gradient_norm,
-        "tokens_per_second": round(meter.tokens_per_second, 1),
-        "seconds": round(meter.seconds, 3),
+        "tokens_per_second": round(_speed(work), 1),
+        "seconds": round(work.reached.seconds, 3),
         "peak_bytes": peak_bytes(),
     }
 
 
-def _validated(work: Work, journal: Journal) -> float:
-    loss = validation_loss(work.step.model, work.validation)
-    journal.write({"step": work.done, "val_loss": loss, "val_records": sum(len(b.names) for b in work.validation)})
+def _validated(work: Work, journal: Journal, progress: Progress) -> float:
+    with task(progress, "Validating", len(work.validation), "batches") as shown:
+        loss = validation_loss(work.step.model, _watched(work.validation, shown))
+    records = sum(len(batch.names) for batch in work.validation)
+    journal.write({"step": work.done, "val_loss": loss, "val_records": records})
     return loss
+
+
+def _watched(batches: Sequence[Batch], shown: Task) -> Iterator[Batch]:
+    for batch in batches:
+        yield batch
+        shown.advance(1)
