@@ -71,6 +71,20 @@ def author_file_leakage(train: Sequence[Record], validation: Sequence[Record]) -
     return leaked / len(dated), ""
 
 
+def continued(train: Sequence[Record], validation: Sequence[Record]) -> frozenset[int]:
+    """Return the places in `train` of what the same author changed in the same file within `DAYS` of `validation`."""
+    known: dict[tuple[str, str, str], list[datetime]] = defaultdict(list)
+    for record in validation:
+        moment = _moment(record)
+        if moment and _has_author(record):
+            for key in _touched(record):
+                known[key].append(moment)
+    for moments in known.values():
+        moments.sort()
+    near = (any(_is_within(known.get(key, ()), record) for key in _touched(record)) for record in train)
+    return frozenset(place for place, is_near in enumerate(near) if is_near)
+
+
 def contamination(train: Sequence[Record], cases: Sequence[Record]) -> Contamination:
     """Look for benchmark cases among training records."""
     records = [*train, *cases]

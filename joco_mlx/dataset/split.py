@@ -1,9 +1,14 @@
 """How records are divided into training, validation and test: one function for each profile.
 
 `single-repository` divides by time alone: who trains on the past is measured on what came after, as in use. A random
-split would put neighbouring commits of one change on both sides. Deduplication comes before (`curate`).
+split would put neighbouring commits of one change on both sides. `many-repositories` keeps whole repositories for test,
+takes the newest records of each other one for validation, and lets go of training records whose author changed the same
+file a few days before or after in validation. Deduplication comes before (`curate`, `build`).
 """
 
+import hashlib
+import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +16,7 @@ from pathlib import Path
 
 from joco_mlx.commit.record import Record, read_records
 from joco_mlx.config import CurateConfig, Profile
+from joco_mlx.dataset.leakage import continued
 
 NAMES = ("train", "validation", "test")
 """Names of the splits; each is a file NAME.jsonl."""
@@ -56,6 +62,43 @@ def by_time(records: Sequence[Record], config: CurateConfig) -> Splits:
     )
 
 
+def by_repository(records: Sequence[Record], config: CurateConfig) -> Splits:
+    """Take whole repositories for test; divide each other one by time; drop what validation continues from training.
+
+    With a single repository there is no test split.
+    """
+    tested = _for_test(Counter(record.metadata.repository for record in records), config.test_share)
+    ordered = sorted(records, key=age)
+    train: list[Record] = []
+    validation: list[Record] = []
+    rest = [record for record in ordered if record.metadata.repository not in tested]
+    for _, group in itertools.groupby(sorted(rest, key=_repository), _repository):
+        own = list(group)
+        first = len(own) - _part(len(own), len(own), config.validation_share)
+        train += own[:first]
+        validation += own[first:]
+    shared = continued(train, validation)
+    kept = [record for place, record in enumerate(train) if place not in shared]
+    test = tuple(record for record in ordered if record.metadata.repository in tested)
+    return Splits(tuple(sorted(kept, key=age)), tuple(sorted(validation, key=age)), test)
+
+
+def _for_test(sizes: Counter[str], share: float) -> frozenset[str]:
+    """Choose repositories by the hash of their names, as long as they fit into the share; else the smallest."""
+    wanted = share * sizes.total()
+    if not share or len(sizes) < 2:
+        return frozenset()
+    chosen: set[str] = set()
+    for name in sorted(sizes, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        if sum(sizes[other] for other in chosen) + sizes[name] <= wanted:
+            chosen.add(name)
+    return frozenset(chosen or {min(sizes, key=lambda name: (sizes[name], name))})
+
+
+def _repository(record: Record) -> str:
+    return record.metadata.repository
+
+
 def age(record: Record) -> tuple[datetime, str, str]:
     """Return what records are ordered by: the author's date (an unknown one counts as oldest), then the hash."""
     return _moment(record.metadata.authored_at), record.metadata.commit_hash, record.metadata.id
@@ -83,5 +126,8 @@ def _part(total: int, left: int, share: float) -> int:
     return min(max(1, round(total * share)), left - 1) if share and left > 1 else 0
 
 
-PROFILES: dict[Profile, Callable[[Sequence[Record], CurateConfig], Splits]] = {"single-repository": by_time}
+PROFILES: dict[Profile, Callable[[Sequence[Record], CurateConfig], Splits]] = {
+    "single-repository": by_time,
+    "many-repositories": by_repository,
+}
 """Every profile that a dataset can be divided by."""

@@ -6,7 +6,8 @@ import pytest
 from dataset_records import record, write
 
 from joco_mlx.config import CurateConfig
-from joco_mlx.dataset.split import Splits, read_splits, split
+from joco_mlx.dataset.leakage import author_file_leakage
+from joco_mlx.dataset.split import Splits, age, read_splits, split
 from joco_mlx.errors import InputError
 
 
@@ -56,3 +57,40 @@ def test_only_train_must_be_there(tmp_path: Path) -> None:
     assert read_splits(tmp_path) == Splits((record(1),), (), ())
     with pytest.raises(InputError, match=r"train\.jsonl cannot be read"):
         read_splits(tmp_path / "absent")
+
+
+def test_whole_repositories_are_for_test_and_the_newest_of_the_others_for_validation() -> None:
+    sizes = {"a": 60, "b": 40, "c": 9, "d": 8, "e": 30}
+    names = [name for name, size in sizes.items() for _ in range(size)]
+    records = [record(n * 20, f"fix: keep {n}", repository=name, author=f"{n:016x}") for n, name in enumerate(names)]
+    made = split(records, CurateConfig(profile="many-repositories", test_share=0.15))
+    tested = {item.metadata.repository for item in made.test}
+    others = {item.metadata.repository for item in (*made.train, *made.validation)}
+    assert tested
+    assert not tested & others
+    assert 0 < len(made.test) <= 0.15 * len(records)
+    assert len(tuple(made.records())) == len(records)
+    for name in others:
+        train = [age(item) for item in made.train if item.metadata.repository == name]
+        validation = [age(item) for item in made.validation if item.metadata.repository == name]
+        assert max(train) < min(validation)
+    assert split(records[::-1], CurateConfig(profile="many-repositories", test_share=0.15)) == made
+
+
+def test_nobody_continues_in_validation_what_stands_in_training() -> None:
+    minutes = 11 * 24 * 60
+    records = [
+        record(n * minutes // 20, f"fix: keep {n}", repository=name, author=f"{n % 2:016x}")
+        for n in range(20)
+        for name in ("a", "b")
+    ]
+    made = split(records, CurateConfig(profile="many-repositories", test_share=0.0, validation_share=0.2))
+    assert len(made.validation) == 8
+    assert len(made.train) < 32
+    assert author_file_leakage(made.train, made.validation) == (0.0, "")
+
+
+def test_a_single_repository_has_no_test_split() -> None:
+    records = [record(n, author=f"{n:016x}") for n in range(10)]
+    made = split(records, CurateConfig(profile="many-repositories", test_share=0.2))
+    assert (len(made.train), len(made.validation), len(made.test)) == (9, 1, 0)
