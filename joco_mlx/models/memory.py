@@ -17,6 +17,8 @@ from joco_mlx.models.compute import device_kind, mx
 from joco_mlx.models.shape import Shape
 
 Device = Literal["gpu", "cpu"]
+Checkpointing = Literal["none", "segments", "layer"]
+"""What the backward pass computes again: nothing, the cheap parts between the base's matmuls, or whole layers."""
 
 BYTES_PER_ADAPTER_WEIGHT = 16
 """Float32: the weight, its gradient, and AdamW's two moments."""

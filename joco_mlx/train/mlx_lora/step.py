@@ -5,17 +5,21 @@ equals one big batch; and how: AdamW without decay, gradients clipped to norm 1,
 Compiled on a GPU; on a CPU device MLX's compiler costs more than it saves.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from joco_mlx.models.compute import device_kind, mx, nn, optimizers, trees
+from joco_mlx.models.memory import Checkpointing
 from joco_mlx.train.batches import Batch
 from joco_mlx.train.mlx_lora.forward import answer_logits
 
 MAXIMUM_GRADIENT_NORM = 1.0
 
 
-def answer_loss(model: Any, ids: Any, rows: Any, targets: Any, weights: Any, *, checkpointing: bool = False) -> Any:
+def answer_loss(
+    model: Any, ids: Any, rows: Any, targets: Any, weights: Any, *, checkpointing: Checkpointing = "none"
+) -> Any:
     """Return the sum of the cross-entropy over the answers' tokens, a float32 scalar.
 
     Args:
@@ -66,25 +70,27 @@ class Step:
     Attributes:
         model: The model with adapters; only they are trainable.
         optimizer: Its state is part of a checkpoint.
+        form_of: The padded length of a batch -> what its backward pass computes again.
     """
 
-    def __init__(self, model: Any, optimizer: Any, *, checkpointing: bool) -> None:
+    def __init__(
+        self, model: Any, optimizer: Any, *, form_of: Callable[[int], Checkpointing] = lambda _: "none"
+    ) -> None:
         self.model = model
         self.optimizer = optimizer
+        self.form_of = form_of
         optimizer.init(model.trainable_parameters())
-        gradient = nn.value_and_grad(model, lambda *arrays: answer_loss(model, *arrays, checkpointing=checkpointing))
-        self._gradient, self._update = gradient, self._apply
-        if device_kind() != "cpu":
-            state = [model.state, optimizer.state, mx.random.state]
-            self._gradient = mx.compile(gradient, inputs=state, outputs=state)
-            self._update = mx.compile(self._apply, inputs=state, outputs=state)
+        self._state = [model.state, optimizer.state, mx.random.state]
+        self._gradients_by_form: dict[Checkpointing, Callable[..., Any]] = {}
+        self._update = self._compiled(self._apply)
         self._loss = mx.array(0.0)
         self._tokens = 0
         self._gradients: Any = None
 
     def add(self, batch: Batch) -> float:
         """Add the gradient of a batch to those of this step, and return its mean loss per trained token."""
-        loss, gradients = self._gradient(*map(mx.array, (batch.ids, batch.rows, batch.targets, batch.weights)))
+        gradient = self._gradient(self.form_of(batch.ids.shape[1]))
+        loss, gradients = gradient(*map(mx.array, (batch.ids, batch.rows, batch.targets, batch.weights)))
         self._gradients = gradients if self._gradients is None else trees.tree_map(mx.add, self._gradients, gradients)
         self._loss = self._loss + loss
         self._tokens += batch.tokens
@@ -98,6 +104,19 @@ class Step:
         self._loss, self._tokens, self._gradients = mx.array(0.0), 0, None
         mx.eval(norm, self.model.trainable_parameters(), self.optimizer.state)
         return Measured(loss, tokens, _number(norm), _number(self.optimizer.learning_rate))
+
+    def _gradient(self, form: Checkpointing) -> Callable[..., Any]:
+        """Return what computes loss and gradient in a form; made once, because compiling it takes seconds."""
+        if form not in self._gradients_by_form:
+            made = nn.value_and_grad(self.model, lambda *arrays: answer_loss(self.model, *arrays, checkpointing=form))
+            self._gradients_by_form[form] = self._compiled(made)
+        return self._gradients_by_form[form]
+
+    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if device_kind() == "cpu":
+            return function
+        compiled: Callable[..., Any] = mx.compile(function, inputs=self._state, outputs=self._state)
+        return compiled
 
     def _apply(self, gradients: Any, share: Any) -> Any:
         mean = trees.tree_map(lambda gradient: gradient * share, gradients)
