@@ -2,10 +2,11 @@
 
 Decides which positions are computed where. Every layer but the last works on all positions; the last one makes keys and
 values for all, but queries, output projection and MLP only for the rows that predict an answer token, and so do the
-final norm and the head. Nothing is approximated. Leaves the weights, and what a layer is made of, to mlx-lm.
+final norm and the head. Nothing is approximated. And what the backward pass computes again to save memory: nothing, the
+cheap parts between the base's matmuls ("segments"), or whole layers ("layer"). Leaves the weights, and what a layer is made of, to mlx-lm.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from joco_mlx.models.compute import device_kind, mx
@@ -17,6 +18,7 @@ from mlx_lm.models.activations import swiglu
 from mlx_lm.tuner.lora import LoRALinear
 
 from joco_mlx.errors import InputError
+from joco_mlx.models.memory import Checkpointing
 from joco_mlx.train.mlx_lora import cpu_math
 
 
@@ -31,83 +33,129 @@ def check_supported(model: Any) -> None:
         )
 
 
-def answer_logits(model: Any, ids: Any, rows: Any, *, checkpointing: bool) -> Any:
+def answer_logits(model: Any, ids: Any, rows: Any, *, checkpointing: Checkpointing) -> Any:
     """Return the model's logits at some positions only, in float32.
 
     Args:
         model: A qwen2 or llama model of mlx-lm, with or without adapters.
         ids: [batch, length] token ids.
         rows: [batch, answers] positions of `ids`, consecutive in each row.
-        checkpointing: Keep only each layer's input for the backward pass and compute the rest again: a third more
-            work for a fraction of the memory.
+        checkpointing: What is computed again for the backward pass in place of being kept.
 
     Returns:
         [batch, answers, vocabulary], float32.
     """
-    run = _checkpointed if checkpointing else _plain
+    run = _LAYER_FORMS[checkpointing]
     hidden = model.model.embed_tokens(ids)
     *lower, last = model.layers
     for layer in lower:
-        hidden = run(layer, _whole_layer, hidden)
-    hidden = run(last, lambda layer, inputs: _last_layer(layer, inputs, rows), hidden)
-    hidden = model.model.norm(hidden)
+        hidden = run(layer, hidden, None)
+    hidden = model.model.norm(run(last, hidden, rows))
     head = model.model.embed_tokens.as_linear if model.args.tie_word_embeddings else model.lm_head
     return head(hidden).astype(mx.float32)
 
 
-Call = Callable[[Any, Any], Any]
+Run = Callable[..., Any]
+"""How a segment is run: its linear layers, a function, and what the function takes."""
 
 
-def _plain(layer: Any, call: Call, hidden: Any) -> Any:
-    return call(layer, hidden)
+def _kept(_modules: Sequence[Any], call: Run, *inputs: Any) -> Any:
+    """Run a segment, all of whose results stay for the backward pass."""
+    return call(*inputs)
 
 
-def _checkpointed(layer: Any, call: Call, hidden: Any) -> Any:
-    """Run a layer so that its inner results are computed again when its gradient is.
+def _again(modules: Sequence[Any], call: Run, *inputs: Any) -> Any:
+    """Run a segment so that its inner results are computed again when its gradient is.
 
-    The adapters are passed in, because a checkpointed function has gradients only for its arguments.
+    The adapters are passed in, because a checkpointed function has gradients only for its arguments; integers are
+    closed over, because it refuses them.
     """
+    outer = [module.trainable_parameters() for module in modules]
 
-    def inner(parameters: Any, inputs: Any) -> Any:
-        layer.update(parameters)
-        return call(layer, inputs)
+    def put(parameters: Sequence[Any]) -> None:
+        for module, own in zip(modules, parameters, strict=True):
+            module.update(own)
 
-    return mx.checkpoint(inner)(layer.trainable_parameters(), hidden)
+    def inner(parameters: Sequence[Any], *values: Any) -> Any:
+        put(parameters)
+        result = call(*values)
+        put(outer)
+        return result
+
+    return mx.checkpoint(inner)(outer, *inputs)
 
 
-def _whole_layer(layer: Any, hidden: Any) -> Any:
+def _in_segments(layer: Any, hidden: Any, rows: Any, run: Run = _again) -> Any:
+    """Run a layer in four segments, each of which begins with something cheap and ends in the base's matmuls.
+
+    The gradient of a frozen matmul does not need the matmul's result, and MLX computes nothing that is not needed: a
+    segment that is run again executes its norm, rope, attention or SwiGLU, and none of the base's matmuls.
+
+    Args:
+        layer: Of qwen2 or llama.
+        hidden: [batch, length, size].
+        rows: [batch, answers] positions to return; None for all. Keys and values are made for all of them anyway.
+        run: How a segment is run.
+    """
+    attention, mlp = layer.self_attn, layer.mlp
+    projections = [attention.q_proj, attention.k_proj, attention.v_proj]
+    asked = run(projections, lambda hidden: _queries_keys_values(layer, hidden, rows), hidden)
+    hidden = run([attention.o_proj], lambda *values: _attended(layer, rows, *values), *asked, hidden)
+    gate, up = run([mlp.gate_proj, mlp.up_proj], lambda hidden: _gate_and_up(layer, hidden), hidden)
+    return run([mlp.down_proj], lambda *values: _closed(layer, *values), gate, up, hidden)
+
+
+_LAYER_FORMS: dict[Checkpointing, Run] = {
+    "none": lambda layer, hidden, rows: _in_segments(layer, hidden, rows, _kept),
+    "segments": _in_segments,
+    "layer": lambda layer, hidden, rows: _again(
+        [layer], lambda hidden: _in_segments(layer, hidden, rows, _kept), hidden
+    ),
+}
+
+
+def _queries_keys_values(layer: Any, hidden: Any, rows: Any) -> tuple[Any, Any, Any]:
     attention, inputs = layer.self_attn, layer.input_layernorm(hidden)
-    queries = attention.rope(_heads(_linear(attention.q_proj, inputs), attention.n_heads))
-    keys = attention.rope(_heads(_linear(attention.k_proj, inputs), attention.n_kv_heads))
-    values = _heads(_linear(attention.v_proj, inputs), attention.n_kv_heads)
-    if _by_hand(hidden):
-        mixed = cpu_math.causal_attention(queries, keys, values, attention.scale)
-    else:
-        mixed = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=attention.scale, mask="causal")
-    return _after_attention(layer, hidden, mixed)
+    asking = inputs if rows is None else _at(inputs, rows)
+    return _linear(attention.q_proj, asking), _linear(attention.k_proj, inputs), _linear(attention.v_proj, inputs)
 
 
-def _last_layer(layer: Any, hidden: Any, rows: Any) -> Any:
-    """Like `_whole_layer`, but returns the outputs at `rows` only: [batch, answers, size]."""
-    attention, inputs = layer.self_attn, layer.input_layernorm(hidden)
-    asking = mx.take_along_axis(inputs, rows[..., None], axis=1)
-    queries = _heads(_linear(attention.q_proj, asking), attention.n_heads)
-    queries = attention.rope(queries, offset=rows[:, 0])  # the rows are consecutive, so their first is offset enough
-    keys = attention.rope(_heads(_linear(attention.k_proj, inputs), attention.n_kv_heads))
-    values = _heads(_linear(attention.v_proj, inputs), attention.n_kv_heads)
-    seen = mx.arange(hidden.shape[1]) <= rows[:, None, :, None]
-    mixed = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=attention.scale, mask=seen)
-    return _after_attention(layer, mx.take_along_axis(hidden, rows[..., None], axis=1), mixed)
-
-
-def _after_attention(layer: Any, hidden: Any, mixed: Any) -> Any:
-    """Output projection and MLP, each with its residual; `mixed` is [batch, heads, positions, head size]."""
+def _attended(layer: Any, rows: Any, queries: Any, keys: Any, values: Any, hidden: Any) -> Any:
+    """Attention and its output projection, added to `hidden`: [batch, length or answers, size]."""
+    attention = layer.self_attn
+    first = 0 if rows is None else rows[:, 0]  # the rows are consecutive, so their first is offset enough
+    queries = attention.rope(_heads(queries, attention.n_heads), offset=first)
+    keys = attention.rope(_heads(keys, attention.n_kv_heads))
+    mixed = _attention(queries, keys, _heads(values, attention.n_kv_heads), attention.scale, rows)
     batch, heads, positions, size = mixed.shape
     mixed = mixed.transpose(0, 2, 1, 3).reshape(batch, positions, heads * size)
-    hidden = hidden + _linear(layer.self_attn.o_proj, mixed)
-    inputs, mlp = layer.post_attention_layernorm(hidden), layer.mlp
+    return (hidden if rows is None else _at(hidden, rows)) + _linear(attention.o_proj, mixed)
+
+
+def _gate_and_up(layer: Any, hidden: Any) -> tuple[Any, Any]:
+    inputs = layer.post_attention_layernorm(hidden)
+    return _linear(layer.mlp.gate_proj, inputs), _linear(layer.mlp.up_proj, inputs)
+
+
+def _closed(layer: Any, gate: Any, up: Any, hidden: Any) -> Any:
+    """SwiGLU and the MLP's last projection, added to `hidden`."""
     gated = cpu_math.swiglu if _by_hand(hidden) else swiglu
-    return hidden + _linear(mlp.down_proj, gated(_linear(mlp.gate_proj, inputs), _linear(mlp.up_proj, inputs)))
+    return hidden + _linear(layer.mlp.down_proj, gated(gate, up))
+
+
+def _attention(queries: Any, keys: Any, values: Any, scale: float, rows: Any) -> Any:
+    """Causal attention over [batch, heads, positions, size]; the queries are those at `rows`, or all when None."""
+    if rows is not None:
+        seen = mx.arange(keys.shape[2]) <= rows[:, None, :, None]
+        return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=seen)
+    if _by_hand(queries):
+        return cpu_math.causal_attention(queries, keys, values, scale)
+    return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask="causal")
+
+
+def _at(hidden: Any, rows: Any) -> Any:
+    """[batch, length, size] -> [batch, answers, size]."""
+    return mx.take_along_axis(hidden, rows[..., None], axis=1)
 
 
 def _by_hand(hidden: Any) -> bool:
