@@ -1,16 +1,22 @@
 """Loss and gradients are those of mlx-lm with its mask corrected, whatever is left out of the computation."""
 
+import io
+from typing import get_args
+
 import pytest
 from mlx_lm.models import llama
 from tiny_training import EXAMPLES, SHAPE, tiny
 
 from joco_mlx.errors import InputError
 from joco_mlx.models.compute import mx, nn, trees
+from joco_mlx.models.memory import Checkpointing
 from joco_mlx.train.batches import make_batch
 from joco_mlx.train.mlx_lora import forward
 from joco_mlx.train.mlx_lora import step as step_module
 from joco_mlx.train.mlx_lora.lora import adapter_tensors
 from joco_mlx.train.mlx_lora.step import Step, answer_loss, make_optimizer, rate_at
+
+FORMS = get_args(Checkpointing)
 
 
 def reference_loss(model, examples):
@@ -24,7 +30,7 @@ def reference_loss(model, examples):
     return (nn.losses.cross_entropy(logits, targets) * mask).astype(mx.float32).sum() / mask.sum()
 
 
-def our_loss(model, examples, *, checkpointing=False):
+def our_loss(model, examples, *, checkpointing="none"):
     batch = make_batch(examples)
     arrays = map(mx.array, (batch.ids, batch.rows, batch.targets, batch.weights))
     return answer_loss(model, *arrays, checkpointing=checkpointing) / batch.tokens
@@ -34,7 +40,7 @@ def compared(model, ours, theirs):
     """Relative difference of the losses, and the largest of the gradients as a share of the largest entry."""
     parameters = model.trainable_parameters()
     our_value, our_gradient = nn.value_and_grad(model, ours)(model)
-    model.update(parameters)  # checkpointing leaves traced arrays behind
+    model.update(parameters)
     value, gradient = nn.value_and_grad(model, theirs)(model)
     pairs = dict(trees.tree_flatten(our_gradient)), dict(trees.tree_flatten(gradient))
     assert pairs[0].keys() == pairs[1].keys()
@@ -47,7 +53,7 @@ def compared(model, ours, theirs):
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @pytest.mark.parametrize("bits", [None, 4], ids=["dense", "4-bit"])
 @pytest.mark.parametrize("device", ["cpu", "metal"])
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointed"])
+@pytest.mark.parametrize("checkpointing", FORMS)
 def test_loss_and_gradients_equal_the_corrected_reference(monkeypatch, kind, tied, bits, device, checkpointing):
     monkeypatch.setattr(forward, "device_kind", lambda: device)
     model = tiny(kind, tied=tied, bits=bits)
@@ -60,6 +66,33 @@ def test_loss_and_gradients_equal_the_corrected_reference(monkeypatch, kind, tie
     assert gradients < 1e-5
 
 
+def quantised_matmuls(model, checkpointing):
+    """How many quantised matmuls one step executes: those that loss and gradients reach in the graph."""
+    loss, gradients = nn.value_and_grad(model, lambda model: our_loss(model, EXAMPLES, checkpointing=checkpointing))(
+        model
+    )
+    graph = io.StringIO()
+    mx.export_to_dot(graph, loss, *(array for _, array in trees.tree_flatten(gradients)))
+    return graph.getvalue().count('"QuantizedMatmul"')
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_segments_execute_no_base_matmul_twice(kind):
+    model = tiny(kind, bits=4)
+    kept = quantised_matmuls(model, "none")
+    assert quantised_matmuls(model, "segments") == kept
+    assert quantised_matmuls(model, "layer") > kept + 7
+
+
+def test_the_model_keeps_its_own_adapters():
+    """A checkpointed function puts its arguments into the model; after it the model holds what it held before."""
+    model = tiny()
+    before = adapter_tensors(model)
+    for form in FORMS:
+        our_loss(model, EXAMPLES, checkpointing=form)
+        assert all(array is before[name] for name, array in adapter_tensors(model).items())
+
+
 @pytest.mark.parametrize(
     ("kind", "more"),
     [
@@ -70,10 +103,13 @@ def test_loss_and_gradients_equal_the_corrected_reference(monkeypatch, kind, tie
     ],
     ids=["biased", "linear-rope", "traditional-rope", "top-layer-only"],
 )
-def test_variants_of_the_architectures(kind, more):
+@pytest.mark.parametrize("checkpointing", FORMS)
+def test_variants_of_the_architectures(kind, more, checkpointing):
     model = tiny(kind, **more)
     loss, gradients = compared(
-        model, lambda model: our_loss(model, EXAMPLES), lambda model: reference_loss(model, EXAMPLES)
+        model,
+        lambda model: our_loss(model, EXAMPLES, checkpointing=checkpointing),
+        lambda model: reference_loss(model, EXAMPLES),
     )
     assert loss < 1e-5
     assert gradients < 1e-5
@@ -118,7 +154,7 @@ def test_sliding_windows_are_refused(module):
 def stepped(batches, **options):
     """Adapters after one step over `batches`, and what the step measured."""
     model = tiny(**options)
-    step = Step(model, make_optimizer(1e-2, 0, 10), checkpointing=False)
+    step = Step(model, make_optimizer(1e-2, 0, 10))
     for batch in batches:
         step.add(make_batch(batch))
     return adapter_tensors(model), step.update()
@@ -138,7 +174,7 @@ def test_gradients_are_clipped_together(monkeypatch):
     """A first Adam step hides the gradient's size; its first moment does not."""
     monkeypatch.setattr(step_module, "MAXIMUM_GRADIENT_NORM", 0.01)
     model = tiny()
-    step = Step(model, make_optimizer(1e-2, 0, 10), checkpointing=False)
+    step = Step(model, make_optimizer(1e-2, 0, 10))
     step.add(make_batch(EXAMPLES))
     measured = step.update()
     moments = [array / 0.1 for name, array in trees.tree_flatten(step.optimizer.state) if name.endswith(".m")]
@@ -152,7 +188,7 @@ def test_a_compiled_step_does_what_an_eager_one_does(monkeypatch):
 
     def two_steps():
         model = tiny(dropout=0.1, only=("o_proj",), num_hidden_layers=1)
-        step = Step(model, make_optimizer(1e-2, 1, 10), checkpointing=False)
+        step = Step(model, make_optimizer(1e-2, 1, 10))
         measured = []
         for examples in ([EXAMPLES[0]], EXAMPLES):
             step.add(make_batch(examples))
