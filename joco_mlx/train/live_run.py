@@ -49,6 +49,11 @@ class LiveRun:
             self._metrics.write(json.dumps(figures, allow_nan=False) + "\n")
             self._metrics.flush()
 
+    def sync(self) -> None:
+        """Make the lines of metrics.jsonl survive a power cut."""
+        with artifacts.telling_disk_errors(self.folder / METRICS):
+            os.fsync(self._metrics.fileno())
+
     def finish(self, parents: Mapping[str, str], files: Sequence[Path]) -> artifacts.Artifact:
         """Set the state to finished and seal the folder."""
         self.set_state("finished")

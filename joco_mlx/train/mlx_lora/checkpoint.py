@@ -1,11 +1,13 @@
 """Everything a run needs to go on as if it had never stopped, in one folder that is whole or not there.
 
-Decides what a checkpoint holds (adapters, the optimizer's state, MLX's random state, the position in the data) and how
-long it is kept. The order of the data is a pure function of the seed (`train.batches`), so its position is one number.
+Decides what a checkpoint holds (adapters, the optimizer's state, MLX's random state, the position in the data), how
+long it is kept, and which one is gone on from: the newest that is undamaged. The order of the data is a pure function of
+the seed (`train.batches`), so its position is one number.
 """
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,37 +20,53 @@ from joco_mlx.train.mlx_lora.lora import TENSOR_FILE, adapter_tensors, save_tens
 OPTIMIZER_FILE = "optimizer.safetensors"
 POSITION_FILE = "position.json"
 KEPT = 2
-"""Checkpoints of a run that stay on disk: the newest, and one before it in case the newest is damaged."""
+"""Newest checkpoints of a run that stay on disk: one, and one before it in case it is damaged. The best stays as well."""
 
 
 @dataclass(frozen=True)
-class Position:
-    """How far a run has come."""
+class Best:
+    """The checkpoint with the smallest validation loss."""
 
     step: int
+    val_loss: float
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a run has come."""
+
+    step: int = 0
     """Optimizer steps done."""
-    batch: int
+    batch: int = 0
     """Batches used, counted over the whole run."""
-    random_key: tuple[int, int]
-    """MLX's random state."""
+    read_tokens: int = 0
+    """Tokens that the model has read in training."""
+    seconds: float = 0.0
+    """Spent in training steps, over all segments of the run."""
+    best: Best | None = None
+    validations_since_best: int = 0
 
 
-def save_checkpoint(folder: Path, model: Any, optimizer: Any, *, step: int, batch: int) -> Path:
-    """Write the state after `step` steps into `folder`, drop the oldest beyond `KEPT`, and return its own folder.
+def save_checkpoint(folder: Path, model: Any, optimizer: Any, reached: Reached) -> Path:
+    """Write the present state into `folder`, drop what need not be kept, and return the checkpoint's own folder.
 
     Raises:
         MachineError: The disk is full or cannot be written. The checkpoints before stay as they were.
     """
-    position = Position(step, batch, _random_key())
-    target = folder / f"step-{step:06d}"
+    target = checkpoint_at(folder, reached.step)
     with whole_folder(target, force=True) as made:
         save_tensors(made / TENSOR_FILE, adapter_tensors(model))
         save_tensors(made / OPTIMIZER_FILE, dict(trees.tree_flatten(optimizer.state)))
         digests = {name: sha256(made / name) for name in (TENSOR_FILE, OPTIMIZER_FILE)}
-        write_json(made / POSITION_FILE, {**asdict(position), "files": digests})
-    for old in checkpoints(folder)[:-KEPT]:
-        shutil.rmtree(old)
+        content = {**asdict(reached), "random_key": _random_key(), "files": digests}
+        write_json(made / POSITION_FILE, content)
+    _drop_old(folder)
     return target
+
+
+def checkpoint_at(folder: Path, step: int) -> Path:
+    """Return where the checkpoint after `step` steps lies."""
+    return folder / f"step-{step:06d}"
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -56,7 +74,29 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if path.is_dir())
 
 
-def restore_checkpoint(checkpoint: Path, model: Any, optimizer: Any) -> Position:
+def usable_checkpoint(folder: Path, tell: Callable[[str], None]) -> Path | None:
+    """Return the newest undamaged checkpoint in `folder`, or None; newer ones are told to `tell` and removed."""
+    for checkpoint in reversed(checkpoints(folder)):
+        try:
+            check(checkpoint)
+        except InputError as problem:
+            tell(f"{problem.message} The one before it is used.")
+            shutil.rmtree(checkpoint)
+        else:
+            return checkpoint
+    return None
+
+
+def check(checkpoint: Path) -> Reached:
+    """Compare every file with its digest, and return how far the checkpoint had come.
+
+    Raises:
+        InputError: A file is missing or changed.
+    """
+    return _checked(checkpoint)[0]
+
+
+def restore_checkpoint(checkpoint: Path, model: Any, optimizer: Any) -> Reached:
     """Put a checkpoint into a model with fresh adapters and its optimizer, and set MLX's random state.
 
     Do this before the `Step` is made: a compiled step holds on to the state that it was made with.
@@ -64,7 +104,7 @@ def restore_checkpoint(checkpoint: Path, model: Any, optimizer: Any) -> Position
     Raises:
         InputError: A file is missing, changed, or belongs to adapters of another shape.
     """
-    position = _checked_position(checkpoint)
+    reached, (high, low) = _checked(checkpoint)
     tensors = _load(checkpoint / TENSOR_FILE)
     shapes = {name: array.shape for name, array in adapter_tensors(model).items()}
     if shapes != {name: array.shape for name, array in tensors.items()}:
@@ -75,8 +115,26 @@ def restore_checkpoint(checkpoint: Path, model: Any, optimizer: Any) -> Position
     model.load_weights(list(tensors.items()), strict=False)
     optimizer.state = trees.tree_unflatten(list(_load(checkpoint / OPTIMIZER_FILE).items()))
     mx.eval(model.trainable_parameters(), optimizer.state)
-    mx.random.seed((position.random_key[0] << 32) | position.random_key[1])
-    return position
+    mx.random.seed((high << 32) | low)
+    return reached
+
+
+def _drop_old(folder: Path) -> None:
+    """Keep the newest, and the best as each of them knows it: the newest may turn out damaged."""
+    newest = checkpoints(folder)[-KEPT:]
+    bests = [best for path in newest if (best := _best_of(path)) is not None]
+    kept = {*newest, *(checkpoint_at(folder, best) for best in bests)}
+    for old in checkpoints(folder):
+        if old not in kept:
+            shutil.rmtree(old)
+
+
+def _best_of(checkpoint: Path) -> int | None:
+    """The step of the best checkpoint so far, without looking at any digest."""
+    try:
+        return int(json.loads((checkpoint / POSITION_FILE).read_text("utf-8"))["best"]["step"])
+    except (OSError, ValueError, KeyError, TypeError):  # no best yet, or damaged: then nothing depends on it
+        return None
 
 
 def _random_key() -> tuple[int, int]:
@@ -88,13 +146,15 @@ def _load(path: Path) -> dict[str, Any]:
     return cast(dict[str, Any], mx.load(str(path)))
 
 
-def _checked_position(checkpoint: Path) -> Position:
+def _checked(checkpoint: Path) -> tuple[Reached, tuple[int, int]]:
+    """Return how far a checkpoint had come, and MLX's random state in it."""
     try:
         content = json.loads((checkpoint / POSITION_FILE).read_text("utf-8"))
-        for name, digest in content["files"].items():
-            if sha256(checkpoint / name) != digest:
+        digests, (high, low) = content.pop("files"), content.pop("random_key")
+        for name in (TENSOR_FILE, OPTIMIZER_FILE):
+            if sha256(checkpoint / name) != digests[name]:
                 raise ValueError(f"{name} was changed")  # noqa: TRY301  (every way to be damaged is told in one place)
-        key = content["random_key"]
-        return Position(int(content["step"]), int(content["batch"]), (int(key[0]), int(key[1])))
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as problem:
+        best = content.pop("best")
+        return Reached(**content, best=Best(**best) if best else None), (int(high), int(low))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise InputError(f"{checkpoint} is damaged: {problem}.", "Use the checkpoint before it.") from problem

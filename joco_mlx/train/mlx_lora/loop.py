@@ -1,8 +1,8 @@
 """The plain loop: batches in, updates out, with what happens on the way written down.
 
 Decides when there is a line of metrics, a validation and a checkpoint, when validation no longer gets better, and that a
-loss which is no number ends the run before it reaches the adapters' file. Validation uses the same batches every time and draws nothing from the random
-state. Leaves the run's folder and state to `train.run`.
+loss which is no number ends the run before it reaches the adapters' file. Validation uses the same batches every time and
+draws nothing from the random state. Leaves the run's folder and state to `train.run`.
 """
 
 import math
@@ -56,7 +56,7 @@ class Work:
     checkpoints: Path
     adapters: Path
     description: Mapping[str, Any]
-    reached: Reached = Reached(0, 0)
+    reached: Reached = field(default_factory=Reached)
     after_validation: Callable[[], None] = lambda: None
     order: Order = field(init=False)
     _saved: int | None = field(init=False, default=None)
@@ -89,19 +89,22 @@ class Work:
         """Write the adapters as they are, and return the files."""
         return save_adapters(self.step.model, self.description, self.adapters)
 
-    def judge(self, loss: float) -> bool:
-        """Take note of a validation loss; return whether it is the best so far."""
+    @property
+    def is_best(self) -> bool:
+        """Whether the present state has the smallest validation loss so far."""
+        return self.reached.best is not None and self.reached.best.step == self.done
+
+    def judge(self, loss: float) -> None:
+        """Take note of the validation loss of the present state."""
         best = self.reached.best
-        better = best is None or loss < best.val_loss
-        if better:
+        if best is None or loss < best.val_loss:
             self.reached = replace(self.reached, best=Best(self.done, loss), validations_since_best=0)
         else:
             since = self.reached.validations_since_best + 1
             self.reached = replace(self.reached, validations_since_best=since)
-        return better
 
 
-def run_steps(work: Work, journal: Journal, shown: Task, stopped: Callable[[], bool]) -> bool:
+def run_steps(work: Work, journal: Journal, progress: Progress, stopped: Callable[[], bool]) -> bool:
     """Train until all steps are done, validation is stale, or `stopped` says so between two steps.
 
     Returns:
@@ -111,22 +114,20 @@ def run_steps(work: Work, journal: Journal, shown: Task, stopped: Callable[[], b
         InputError: A loss or gradient is not finite. The records of the step are named.
         MachineError: The disk is full.
     """
-    while work.done < work.config.steps and not work.is_stale:
-        if stopped():
-            return False
-        measured = _one_step(work)
-        figures = {"loss": measured.loss, "tokens_per_second": _speed(work), "memory_gb": peak_bytes() / 1e9}
-        better = False
-        if _due(work, work.config.log_every):
-            journal.write(_line(work, measured))
-        if work.validation and _due(work, work.config.eval_every):
-            figures["val_loss"] = _validated(work, journal)
-            better = work.judge(figures["val_loss"])
-            work.after_validation()
-        shown.advance(1, **figures)
-        if better or work.done % work.config.save_every == 0:
-            journal.sync()
-            work.save()
+    title = f"Training from step {work.done}" if work.done else "Training"
+    with task(progress, title, work.config.steps - work.done, "steps") as shown:
+        while work.done < work.config.steps and not work.is_stale:
+            if stopped():
+                return False
+            measured = _one_step(work)
+            figures = {"loss": measured.loss, "tokens_per_second": _speed(work), "memory_gb": peak_bytes() / 1e9}
+            if _due(work, work.config.log_every):
+                journal.write(_line(work, measured))
+            figures |= _validated(work, journal, progress)
+            shown.advance(1, **figures)
+            if work.is_best or work.done % work.config.save_every == 0:
+                journal.sync()
+                work.save()
     return True
 
 
@@ -202,12 +203,17 @@ def _line(work: Work, measured: Measured) -> dict[str, Any]:
     }
 
 
-def _validated(work: Work, journal: Journal, progress: Progress) -> float:
+def _validated(work: Work, journal: Journal, progress: Progress) -> dict[str, float]:
+    """Validate where it is due; return the figure to show, if any."""
+    if not (work.validation and _due(work, work.config.eval_every)):
+        return {}
     with task(progress, "Validating", len(work.validation), "batches") as shown:
         loss = validation_loss(work.step.model, _watched(work.validation, shown))
     records = sum(len(batch.names) for batch in work.validation)
     journal.write({"step": work.done, "val_loss": loss, "val_records": records})
-    return loss
+    work.judge(loss)
+    work.after_validation()
+    return {"val_loss": loss}
 
 
 def _watched(batches: Sequence[Batch], shown: Task) -> Iterator[Batch]:
