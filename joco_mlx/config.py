@@ -154,12 +154,16 @@ class TrainConfig:
     save_every: int = _option(25, "Steps between checkpoints.")
     log_every: int = _option(1, "Steps between lines of metrics.jsonl.")
     eval_every: int = _option(25, "Steps between validations.")
+    patience: int | None = _option(
+        None, "Stop after this many validations in a row without a smaller loss; never when not given."
+    )
     seed: int = _option(0, "Seed of the weights, the order and the dropout.")
 
     def __post_init__(self) -> None:
         """Refuse values that no training can use."""
         for name in ("steps", "batch_size", "grad_accumulation", "rank", "save_every", "log_every", "eval_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1")
         _require(self.epochs is None or self.epochs > 0, "epochs", self.epochs, "more than 0")
         _require(self.max_seq_length >= 2 * ANSWER_TOKENS, "max_seq_length", self.max_seq_length, "at least 256")
         _require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "between 0 and 1")

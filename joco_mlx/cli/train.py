@@ -31,6 +31,7 @@ def train(
     save_every: Annotated[int | None, option(TrainConfig, "save_every")] = None,
     log_every: Annotated[int | None, option(TrainConfig, "log_every")] = None,
     eval_every: Annotated[int | None, option(TrainConfig, "eval_every")] = None,
+    patience: Annotated[int | None, option(TrainConfig, "patience")] = None,
     seed: Annotated[int | None, option(TrainConfig, "seed")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with a [train] table.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and load no weights.")] = False,
