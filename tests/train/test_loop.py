@@ -10,7 +10,8 @@ from joco_mlx.errors import InputError
 from joco_mlx.models.compute import mx, trees
 from joco_mlx.progress import Silent
 from joco_mlx.train.batches import make_batch
-from joco_mlx.train.mlx_lora.checkpoint import checkpoints
+from joco_mlx.train.mlx_lora import loop
+from joco_mlx.train.mlx_lora.checkpoint import Best, checkpoints
 from joco_mlx.train.mlx_lora.loop import Work, run_steps, validation_loss
 from joco_mlx.train.mlx_lora.lora import adapter_tensors
 from joco_mlx.train.mlx_lora.step import Step, make_optimizer
@@ -23,6 +24,9 @@ VALIDATION = [make_batch([example(50, 8, 6)]), make_batch([example(30, 4, 7)])]
 class Journal(list):
     def write(self, figures):
         self.append(figures)
+
+    def sync(self):
+        """Nothing is on a disk."""
 
 
 def work(folder, config=CONFIG, **changes):
@@ -83,7 +87,7 @@ def test_logging_less_often_still_tells_the_last_step(tmp_path):
 
 def test_checkpoints_stand_where_they_should(tmp_path):
     trained(work(tmp_path))
-    assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-000004"]
+    assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-000004", "step-000006"]
 
 
 def test_what_was_learned_is_there_at_the_first_checkpoint(tmp_path):
@@ -94,11 +98,22 @@ def test_what_was_learned_is_there_at_the_first_checkpoint(tmp_path):
     assert all(mx.array_equal(stored[name], checkpoint[name]) for name in checkpoint)
 
 
+@pytest.mark.parametrize("patience", [1, 2, None])
+def test_patience_ends_a_run_whose_validation_no_longer_gets_better(tmp_path, patience, monkeypatch):
+    losses = iter([3.0, 2.0, 2.5, 2.0, 9.0, 9.0])
+    monkeypatch.setattr(loop, "validation_loss", lambda *_: next(losses))
+    made = work(tmp_path, replace(CONFIG, eval_every=1, patience=patience))
+    assert trained(made)[0]
+    assert made.done == (6 if patience is None else 2 + patience)
+    assert made.reached.best == Best(2, 2.0)
+    assert "step-000002" in {path.name for path in checkpoints(tmp_path / "checkpoints")}
+
+
 def test_a_stop_comes_between_two_steps(tmp_path):
     made = work(tmp_path)
     finished, journal, _ = trained(made, stopped=lambda: made.done == 3)
     assert not finished
-    assert (made.done, made.batches_done) == (3, 6)
+    assert (made.done, made.reached.batch) == (3, 6)
     assert [line["step"] for line in journal] == [1, 2, 3]
 
 
