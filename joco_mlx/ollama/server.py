@@ -14,10 +14,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
-from joco_mlx.errors import MachineError, UsageError
+from joco_mlx.errors import InputError, MachineError, UsageError
+from joco_mlx.progress import Task
 
 DEFAULT_PORT = 11434
 OLDEST = (0, 5, 5)
@@ -92,6 +93,45 @@ class Server:
             answer = connection.getresponse()
             return Answer(answer.status, self._document(answer.read(_LONGEST_ANSWER)))
 
+    def send(self, path: str, file: IO[bytes], nbytes: int, task: Task) -> Answer:
+        """Post a file piece by piece; `task` is told each piece in bytes.
+
+        A server that refuses may answer and hang up before it has everything; then its answer is returned.
+
+        Raises:
+            MachineError: The connection breaks without an answer.
+        """
+        sent = 0
+        with self._talking(WORK_SECONDS) as connection:
+            connection.putrequest("POST", path)
+            connection.putheader("Content-Type", "application/octet-stream")
+            connection.putheader("Content-Length", str(nbytes))
+            connection.endheaders()
+            try:
+                while sent < nbytes and (piece := file.read(min(_PIECE, nbytes - sent))):
+                    connection.send(piece)
+                    sent += len(piece)
+                    task.advance(len(piece))
+            except (BrokenPipeError, ConnectionResetError) as problem:
+                return self._last_words(connection, sent, nbytes, problem)
+            if sent < nbytes:
+                raise InputError(f"{file.name} became shorter while it was sent.", "Wait until it is whole, try again.")
+            answer = connection.getresponse()
+            return Answer(answer.status, self._document(answer.read(_LONGEST_ANSWER)))
+
+    def stream(self, path: str, body: object) -> Iterator[Answer]:
+        """Post a request and yield each line of the answer, which is a JSON document of its own.
+
+        Raises:
+            MachineError: The connection breaks, or a line is no JSON.
+        """
+        with self._talking(WORK_SECONDS) as connection:
+            connection.request("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            while line := answer.readline(_LONGEST_LINE):
+                if line.strip():
+                    yield Answer(answer.status, self._document(line))
+
     def require(self) -> str:
         """Return the server's version.
 
@@ -134,6 +174,17 @@ class Server:
             ) from problem
         finally:
             connection.close()
+
+    def _last_words(self, connection: http.client.HTTPConnection, sent: int, nbytes: int, problem: OSError) -> Answer:
+        try:
+            answer = connection.getresponse()
+            return Answer(answer.status, self._document(answer.read(_LONGEST_ANSWER)))
+        except (OSError, http.client.HTTPException):
+            raise MachineError(
+                f"The connection to Ollama at {self.url} broke after {sent / 1e6:,.1f} of {nbytes / 1e6:,.1f} MB: "
+                f"{_reason(problem)}.",
+                "Look whether it still runs and has disk left, and give the same command again.",
+            ) from problem
 
     def _document(self, content: bytes) -> Mapping[str, Any]:
         """Return the JSON object in `content`; what is empty has none, and what is no JSON is the complaint."""
