@@ -1,0 +1,143 @@
+"""An Ollama server that is as strict as the published API (docs/api.md, server/routes.go), on 127.0.0.1.
+
+It refuses what the real one refuses, keeps what it was asked, and can be told to be old, full, slow or to hang up.
+"""
+
+import hashlib
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+PARAMETERS = {"stop": list, "temperature": (int, float), "top_p": (int, float), "repeat_penalty": (int, float)}
+PARAMETERS |= {"num_ctx": int, "num_predict": int, "seed": int}
+CREATE_FIELDS = {"model", "files", "template", "system", "license", "parameters", "stream", "messages", "adapters"}
+
+
+@dataclass
+class FakeOllama:
+    """What the server holds, and how it misbehaves."""
+
+    version: str = "0.12.3"
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    hang_up_after: int | None = None
+    """Bytes of a blob after which the connection is cut."""
+    spoil_blob: bool = False
+    full_disk: bool = False
+    silent_end: bool = False
+    """End the answer to create before `success`."""
+    pause_seconds: float = 0.0
+    answer: str = "feat(core): add the parser"
+    url: str = ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    protocol_version = "HTTP/1.1"
+    ollama: FakeOllama
+
+    def log_message(self, *words: object) -> None:
+        """Stay quiet."""
+
+    def say(self, status: int, body: object = None) -> None:
+        content = b"" if body is None else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def document(self) -> dict[str, Any]:
+        found = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert isinstance(found, dict)
+        self.ollama.requests.append(found)
+        return found
+
+    def do_GET(self) -> None:
+        self.ollama.asked.append(f"GET {self.path}")
+        if self.path == "/api/version":
+            self.say(200, {"version": self.ollama.version})
+        elif self.path == "/api/tags":
+            self.say(200, {"models": [{"name": name, "model": name} for name in self.ollama.models]})
+        else:
+            self.say(404, {"error": "404 page not found"})
+
+    def do_HEAD(self) -> None:
+        self.ollama.asked.append(f"HEAD {self.path}")
+        digest = self.path.removeprefix("/api/blobs/")
+        if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+            self.say(400)
+            return
+        self.say(200 if digest in self.ollama.blobs else 404)
+
+    def do_POST(self) -> None:
+        self.ollama.asked.append(f"POST {self.path}")
+        time.sleep(self.ollama.pause_seconds)
+        if self.path.startswith("/api/blobs/"):
+            self.blob(self.path.removeprefix("/api/blobs/"))
+        elif self.path == "/api/show":
+            self.show(self.document())
+        elif self.path == "/api/create":
+            self.create(self.document())
+        elif self.path == "/api/generate":
+            self.generate(self.document())
+        else:
+            self.say(404, {"error": "404 page not found"})
+
+    def blob(self, digest: str) -> None:
+        if digest in self.ollama.blobs:
+            self.say(200)
+            return
+        length, got = int(self.headers["Content-Length"]), b""
+        while len(got) < length:
+            piece = self.rfile.read(min(1 << 16, length - len(got)))
+            if not piece:
+                return
+            got += piece
+            if self.ollama.hang_up_after is not None and len(got) >= self.ollama.hang_up_after:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+        if self.ollama.spoil_blob:
+            got = b"x" + got[1:]
+        found = f"sha256:{hashlib.sha256(got).hexdigest()}"
+        if found != digest:
+            self.say(400, {"error": f'digest mismatch, expected "{digest}", got "{found}"'})
+            return
+        self.ollama.blobs[digest] = got
+        self.say(201)
+
+
+class Quiet(ThreadingHTTPServer):
+    """Says nothing of clients that went away, which is what some tests are about."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Stay quiet."""
+
+
+@contextmanager
+def running(ollama: FakeOllama) -> Iterator[FakeOllama]:
+    """Let it answer on a port of its own."""
+    handler = type("BoundHandler", (Handler,), {"ollama": ollama})
+    with Quiet(("127.0.0.1", 0), handler) as server:
+        ollama.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield ollama
+        finally:
+            server.shutdown()
+            thread.join()
