@@ -118,6 +118,61 @@ class Handler(BaseHTTPRequestHandler):
         self.ollama.blobs[digest] = got
         self.say(201)
 
+    def show(self, asked: dict[str, Any]) -> None:
+        model = self.ollama.models.get(asked["model"])
+        if model is None:
+            self.say(404, {"error": f"model '{asked['model']}' not found"})
+            return
+        parameters = [
+            f"{key:30} {json.dumps(one)}"
+            for key, value in model["parameters"].items()
+            for one in (value if isinstance(value, list) else [value])
+        ]
+        self.say(200, {"template": model["template"], "parameters": "\n".join(parameters), "details": {}})
+
+    def create(self, asked: dict[str, Any]) -> None:
+        wrong = self.what_is_wrong_with(asked)
+        if wrong:
+            self.say(400, {"error": wrong})
+            return
+        lines: list[dict[str, str]] = [{"status": "parsing GGUF"}, {"status": "using existing layer"}]
+        if self.ollama.full_disk:
+            lines.append({"error": "write /models/blobs/x: no space left on device"})
+        elif not self.ollama.silent_end:
+            lines += [{"status": "writing manifest"}, {"status": "success"}]
+            self.ollama.models[asked["model"]] = asked
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-ndjson")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for line in lines:
+            content = json.dumps(line).encode() + b"\n"
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def what_is_wrong_with(self, asked: dict[str, Any]) -> str:
+        if set(asked) - CREATE_FIELDS:
+            return f"unknown fields {set(asked) - CREATE_FIELDS}"
+        for name, digest in asked.get("files", {}).items():
+            if name.startswith(("/", "./")) or ".." in name.split("/"):
+                return "invalid file path"
+            if digest not in self.ollama.blobs:
+                return "blob not found"
+            if not self.ollama.blobs[digest].startswith(b"GGUF"):
+                return "unknown file type"
+        if not asked.get("files"):
+            return "neither 'from' or 'files' was specified"
+        for name, value in asked.get("parameters", {}).items():
+            if name not in PARAMETERS or not isinstance(value, PARAMETERS[name]):  # type: ignore[arg-type]
+                return f"option {name!r} has the wrong type"
+        return ""
+
+    def generate(self, asked: dict[str, Any]) -> None:
+        if asked["model"] not in self.ollama.models:
+            self.say(404, {"error": f"model '{asked['model']}' not found"})
+            return
+        self.say(200, {"model": asked["model"], "response": self.ollama.answer, "done": True, "done_reason": "stop"})
+
 
 class Quiet(ThreadingHTTPServer):
     """Says nothing of clients that went away, which is what some tests are about."""
