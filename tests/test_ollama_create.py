@@ -4,13 +4,16 @@ import hashlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ollama_server import FakeOllama, running
 
 from joco_mlx import ollama as room
 from joco_mlx.commit.prompt import TEMPLATES
-from joco_mlx.errors import ConflictError, InputError, MachineError, UsageError
+from joco_mlx.errors import ConflictError, InputError, MachineError, UsageError, VerificationError
+from joco_mlx.ollama import create as creating
+from joco_mlx.ollama import server as serving
 from joco_mlx.ollama.create import Created, create
 from joco_mlx.ollama.instructions import read_modelfile
 from joco_mlx.ollama.server import Server
@@ -130,6 +133,59 @@ def test_something_else_that_answers_is_told(ollama: FakeOllama, gguf: Path) -> 
     ollama.version = ""
     with pytest.raises(MachineError, match="is not Ollama"):
         made(ollama, gguf)
+
+
+def test_other_bytes_than_were_sent_are_told(ollama: FakeOllama, gguf: Path) -> None:
+    ollama.spoil_blob = True
+    with pytest.raises(VerificationError, match="received other bytes"):
+        made(ollama, gguf)
+    assert ollama.blobs == {}
+    assert ollama.models == {}
+
+
+def test_a_connection_that_breaks_in_the_middle_is_told_and_can_be_taken_up(ollama: FakeOllama, gguf: Path) -> None:
+    ollama.hang_up_after = 1 << 17
+    with pytest.raises(MachineError, match=r"connection to Ollama .* broke"):
+        made(ollama, gguf)
+    ollama.hang_up_after = None
+    assert made(ollama, gguf).was_sent
+
+
+def test_a_full_disk_of_the_server_is_told(ollama: FakeOllama, gguf: Path) -> None:
+    ollama.full_disk = True
+    with pytest.raises(MachineError, match="no space left") as caught:
+        made(ollama, gguf)
+    assert "ollama rm" in caught.value.hint
+    assert ollama.models == {}
+
+
+def test_a_disk_that_is_short_is_told_before_anything_is_sent(
+    ollama: FakeOllama, gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    free = 2 * len(WEIGHTS) - 1
+    monkeypatch.setattr(creating.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(MachineError, match=r"needs 0\.01 GB in .*models"):
+        made(ollama, gguf)
+    assert ollama.blobs == {}
+    ollama.blobs[DIGEST] = WEIGHTS
+    assert not made(ollama, gguf).was_sent
+
+
+def test_an_answer_that_ends_before_success_is_no_success(ollama: FakeOllama, gguf: Path) -> None:
+    ollama.silent_end = True
+    with pytest.raises(MachineError, match="last word was 'using existing layer'"):
+        made(ollama, gguf)
+
+
+def test_a_slow_server_is_waited_for_and_a_silent_one_is_not(
+    ollama: FakeOllama, gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ollama.pause_seconds = 0.3
+    assert made(ollama, gguf).was_sent
+    monkeypatch.setattr(serving, "WORK_SECONDS", 0.1)
+    with pytest.raises(MachineError, match=r"said nothing for 0\.1 seconds"):
+        made(ollama, gguf, force=True)
 
 
 def test_a_file_that_is_no_gguf_is_told(ollama: FakeOllama, tmp_path: Path) -> None:
