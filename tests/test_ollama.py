@@ -229,3 +229,15 @@ def test_the_create_request_has_the_fields_of_the_api() -> None:
     assert request["files"] == {"joco.gguf": "sha256:" + "0" * 64}
     assert set(request) == {"model", "files", "template", "system", "license", "parameters", "stream"}
     json.dumps(request)
+
+
+def test_the_guide_s_form_stays_available() -> None:
+    """The guide's own Modelfile, instruction by instruction."""
+    assert parsed(ollama.render_guide_modelfile("joco.gguf", model="tiny")) == [
+        ("FROM", "./joco.gguf"),
+        ("PARAMETER temperature", "0.7"),
+        ("PARAMETER top_p", "0.9"),
+        ("PARAMETER stop", "### Instruction:"),
+        ("PARAMETER stop", "### Input:"),
+        ("SYSTEM", SYSTEM),
+    ]

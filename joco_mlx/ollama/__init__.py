@@ -11,6 +11,7 @@ from joco_mlx.ollama.modelfile import (
     is_ours,
     licence_text,
     refuse_foreign_export,
+    render_guide_modelfile,
     render_modelfile,
     write_modelfile,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "is_ours",
     "licence_text",
     "refuse_foreign_export",
+    "render_guide_modelfile",
     "render_modelfile",
     "write_modelfile",
 ]

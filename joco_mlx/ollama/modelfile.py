@@ -59,6 +59,25 @@ def render_modelfile(
     return "\n".join(lines) + "\n"
 
 
+def render_guide_modelfile(gguf_name: str, *, model: str) -> str:
+    """Return the Modelfile of the original guide: no TEMPLATE, Alpaca's headings as stops, temperature 0.7, top_p 0.9.
+
+    Without a TEMPLATE Ollama takes the chat template in the GGUF. For comparison: a model answers best in the form
+    that it was trained in.
+    """
+    lines = [
+        f"{_MARK} for {_in_one_line(model)} in the form of the original guide; an export replaces a file that begins so.",
+        f"FROM ./{gguf_name}",
+        "",
+        "PARAMETER temperature 0.7",
+        "PARAMETER top_p 0.9",
+        *(f'PARAMETER stop "{marker}"' for marker in TEMPLATES["alpaca"].markers[:2]),
+        "",
+        f"SYSTEM {SYSTEM}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def default_modelfile() -> str:
     """Return the Modelfile of the default model with default training: the one at the top of this project."""
     base = registry.find(DEFAULT_MODEL)
