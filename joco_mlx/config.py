@@ -30,6 +30,7 @@ ANSWER_TOKENS = 128
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 Quantization = Literal["q4_k_m", "q4_k_s", "q5_k_m", "q6_k", "q8_0", "f16"]
+OllamaForm = Literal["trained", "guide"]
 Profile = Literal["single-repository", "many-repositories"]
 Config = TypeVar("Config")
 
@@ -187,6 +188,15 @@ class FuseConfig:
     out: Path | None = _option(None, "Folder to write; RUN/fused for weights, the current folder for a GGUF.")
     quantization: Quantization = _option("q4_k_m", "Type mix of the GGUF: q4_k_m, q4_k_s, q5_k_m, q6_k, q8_0 or f16.")
     force: bool = _option(False, "Replace an output that exists.")
+
+
+@dataclass(frozen=True)
+class OllamaConfig:
+    """How `ollama create` brings a model into a server."""
+
+    url: str | None = _option(None, "Address of the server; OLLAMA_HOST, else http://127.0.0.1:11434.")
+    form: OllamaForm = _option("trained", "Prompt and parameters: those of training, or the guide's.")
+    force: bool = _option(False, "Replace a model of that name.")
 
 
 @dataclass(frozen=True)
