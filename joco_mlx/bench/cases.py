@@ -1,0 +1,67 @@
+"""What a benchmark asks: commits that the model should never have seen.
+
+Decides what a case is called in every file of a run, so that runs can be paired case by case and a killed one goes on
+where it was. The name follows from diff and message alone: the same commit has it in every file and in every order.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from joco_mlx.commit.message import parse
+from joco_mlx.commit.record import Record
+from joco_mlx.dataset.formats import read_any
+from joco_mlx.errors import InputError
+
+_KEY_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Case:
+    """One commit: its diff is the question, its message the reference."""
+
+    key: str
+    """Names the case: hexadecimal digits of a SHA-256, and `-2` for its second appearance in a file."""
+    record: Record
+
+    @property
+    def type(self) -> str | None:
+        """The reference's type, None when the reference is not conventional."""
+        message = parse(self.record.output)
+        return message.type if message else None
+
+
+def read_cases(path: Path, maximum: int | None = None) -> tuple[Case, ...]:
+    """Read the first `maximum` cases of a file (all when None), in any form that a dataset can have.
+
+    Raises:
+        InputError: The file cannot be read, a line is of no known form, or there is no case.
+    """
+    records, _ = read_any(path)
+    cases = as_cases(records[:maximum])
+    if not cases:
+        raise InputError(f"{path} has no case.", "Name a split of a dataset: --cases dataset/validation.jsonl")
+    return cases
+
+
+def as_cases(records: Iterable[Record]) -> tuple[Case, ...]:
+    """Give each record its name."""
+    seen: Counter[str] = Counter()
+    cases = []
+    for record in records:
+        key = _key(record)
+        seen[key] += 1
+        cases.append(Case(key if seen[key] == 1 else f"{key}-{seen[key]}", record))
+    return tuple(cases)
+
+
+def digest(cases: Iterable[Case]) -> str:
+    """Return one SHA-256 for the cases and their order."""
+    return hashlib.sha256("\n".join(case.key for case in cases).encode()).hexdigest()
+
+
+def _key(record: Record) -> str:
+    text = f"{record.input}\0{record.output}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).hexdigest()[:_KEY_DIGITS]
