@@ -14,7 +14,7 @@ from joco_mlx.gguf.export import Exported
 from joco_mlx.gguf.export import export as write_gguf
 from joco_mlx.gguf.verify import Report, verify
 from joco_mlx.merge import open_merged
-from joco_mlx.models.folder import ModelFolder
+from joco_mlx.models import registry
 from joco_mlx.models.runs import RUN_FILE, Run, base_folder, open_run
 from joco_mlx.progress import Progress, Silent
 
@@ -56,7 +56,7 @@ def export_run(config: FuseConfig, run: Run, *, progress: Progress | None = None
     if report.problems:
         out.unlink()
     report.require_sound()
-    return OllamaFiles(made, ollama.write_modelfile(folder, _modelfile(run, base)), report)
+    return OllamaFiles(made, ollama.write_modelfile(folder, modelfile_of(run)), report)
 
 
 def verify_gguf(file: Path, against: Path, *, progress: Progress | None = None) -> Report:
@@ -74,8 +74,10 @@ def verify_gguf(file: Path, against: Path, *, progress: Progress | None = None) 
     return verify(file, base.path, source=open_merged(base.path, run.adapter), card=Card.of(base), progress=shown)
 
 
-def _modelfile(run: Run, base: ModelFolder) -> str:
-    licence = ollama.licence_text(base.base) if base.base else f"See the licence of the base model {base.name}."
+def modelfile_of(run: Run) -> str:
+    """Return the Modelfile of a run's export; needs neither the base model nor a GGUF."""
+    entry, name = registry.find(run.base.name), run.base.name
+    licence = ollama.licence_text(entry) if entry else f"See the licence of the base model {name}."
     return ollama.render_modelfile(
-        ollama.GGUF_NAME, run.template, num_ctx=run.config.max_seq_length, licence=licence, model=base.name
+        ollama.GGUF_NAME, run.template, num_ctx=run.config.max_seq_length, licence=licence, model=name
     )
