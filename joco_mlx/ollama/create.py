@@ -54,13 +54,7 @@ def create(
         MachineError: No server, an old one, a broken connection, no disk.
         VerificationError: What arrived is not what was sent.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name that Ollama takes.", "Use letters, digits, - and _: joco")
-    server.require()
-    if not force and _exists(name, server):
-        raise ConflictError(
-            f"Ollama at {server.url} has a model {name} already.", f"Replace it: --force, or use {name}-2"
-        )
+    require_room(name, server, force=force)
     digest = _digest(gguf, progress)
     missing = not _has_blob(digest, server)
     _require_disk(gguf, server, copies=2 if missing else 1)
@@ -68,6 +62,21 @@ def create(
         _send(gguf, digest, server, progress)
     _make(instructions.request(name, digest), server, progress)
     return Created(name, server.url, digest, missing)
+
+
+def require_room(name: str, server: Server, *, force: bool) -> None:
+    """Look whether `server` is there, new enough, and may be given a model `name`.
+
+    Raises:
+        UsageError, ConflictError, MachineError: As `create`.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name that Ollama takes.", "Use letters, digits, - and _: joco")
+    server.require()
+    if not force and _exists(name, server):
+        raise ConflictError(
+            f"Ollama at {server.url} has a model {name} already.", f"Replace it: --force, or use {name}-2"
+        )
 
 
 def _exists(name: str, server: Server) -> bool:
