@@ -22,6 +22,8 @@ COMMANDS = (
     "dataset validate",
     "gguf",
     "gguf verify",
+    "ollama",
+    "ollama create",
 )
 
 
