@@ -23,6 +23,7 @@ DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct"
 QUICKSTART_MODEL = "smollm2-135m"
 """Needs no model hub."""
 RUNS_FOLDER = Path("runs")
+BENCH_FOLDER = RUNS_FOLDER / "bench"
 LOCAL_DATASET = Path("dataset")
 SHIPPED_DATASETS = (Path(__file__).parent / "shipped_dataset", Path(__file__).parents[1] / "dataset")
 """Where the dataset that ships lies: in an installed package, in a checkout."""
@@ -31,6 +32,7 @@ SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_pr
 
 Quantization = Literal["q4_k_m", "q4_k_s", "q5_k_m", "q6_k", "q8_0", "f16"]
 OllamaForm = Literal["trained", "guide"]
+EngineName = Literal["mlx", "ollama", "openai"]
 Profile = Literal["single-repository", "many-repositories"]
 Config = TypeVar("Config")
 
@@ -206,6 +208,36 @@ class SuggestConfig:
     model: str | None = _option(None, "Run, model folder or registry name; the latest finished run when not given.")
     temperature: float = _option(0.0, "Sampling temperature; 0 always gives the likeliest message.")
     max_tokens: int = _option(ANSWER_TOKENS, "Longest answer in tokens.")
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """How `bench run` asks a model or a baseline."""
+
+    model: str | None = _option(
+        None,
+        "Run, model folder, registry name, a server's name for a model, or baseline:NAME (majority, paths, tfidf, "
+        "neighbour, style); the latest finished run when not given.",
+    )
+    engine: EngineName = _option("mlx", "What answers: mlx (in this process), ollama or openai (a server).")
+    url: str | None = _option(None, "Address of the server; the engine's usual one on this machine when not given.")
+    max_cases: int | None = _option(None, "Ask only the first cases of the file.")
+    temperature: float = _option(0.0, "Sampling temperature; 0 always gives the likeliest message.")
+    max_tokens: int = _option(ANSWER_TOKENS, "Longest answer in tokens.")
+    timeout_seconds: float = _option(120.0, "How long a server may take for one answer.")
+    seed: int = _option(0, "Seed of the answers and of the intervals.")
+    train: Path | None = _option(
+        None, "Dataset that baselines learn from and that cases must not be in; the model's own when not given."
+    )
+    allow_leak: bool = _option(False, "Leave out cases that were trained on, instead of refusing to run.")
+
+    def __post_init__(self) -> None:
+        """Refuse values that ask nothing."""
+        _require(self.max_cases is None or self.max_cases >= 1, "max", self.max_cases, "at least 1")
+        _require(0 <= self.temperature <= 2, "temperature", self.temperature, "0 to 2")
+        _require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1")
+        _require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")
+        _require(self.seed >= 0, "seed", self.seed, "0 or more")
 
 
 def _require(holds: bool, name: str, value: object, wanted: str) -> None:
