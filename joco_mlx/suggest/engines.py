@@ -35,8 +35,8 @@ class Engine(Protocol):
     def count(self, text: str) -> int:
         """Return how many tokens `text` has as text."""
 
-    def complete(self, prompt: str, *, max_tokens: int, temperature: float) -> str:
-        """Return the answer to a rendered prompt."""
+    def complete(self, prompt: str, *, max_tokens: int, temperature: float, seed: int | None = None) -> str:
+        """Return the answer to a rendered prompt; above temperature 0 the same one for the same seed."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class MlxEngine:
         """Return how many tokens `text` has as text."""
         return self._tokenizer.count(text)
 
-    def complete(self, prompt: str, *, max_tokens: int, temperature: float) -> str:
-        """Return the answer; above temperature 0 another one each time."""
+    def complete(self, prompt: str, *, max_tokens: int, temperature: float, seed: int | None = None) -> str:
+        """Return the answer; without a seed and above temperature 0 another one each time."""
         return complete(
             self._model,
             self._tokenizer,
@@ -71,7 +71,7 @@ class MlxEngine:
             prompt,
             max_tokens=max_tokens,
             temperature=temperature,
-            seed=secrets.randbits(32),
+            seed=secrets.randbits(32) if seed is None else seed,
         )
 
 
