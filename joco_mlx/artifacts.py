@@ -18,7 +18,7 @@ from typing import IO, Any, Literal
 
 from joco_mlx.errors import ConflictError, InputError, MachineError
 
-Kind = Literal["dataset", "run", "fused", "gguf"]
+Kind = Literal["dataset", "run", "fused", "gguf", "bench"]
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 OTHER_PLACE = "Free some disk or choose another --out."
@@ -27,6 +27,7 @@ MAKERS = {
     "run": "joco-mlx train",
     "fused": "joco-mlx fuse",
     "gguf": "joco-mlx fuse --export-gguf",
+    "bench": "joco-mlx bench run",
 }
 
 
