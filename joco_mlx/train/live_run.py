@@ -1,14 +1,16 @@
 """The folder of a run while it is being made: run.json, its lock, and metrics.jsonl.
 
 Decides who may write into a run folder (one process, by a lock that the operating system drops when the process dies)
-and which state `run.json` tells: running, then finished, interrupted or failed. The manifest that makes a run a finished
-artefact is written last. Leaves reading a run to `models.runs`.
+and which state `run.json` tells: running, then finished, interrupted or failed. Each process that works on a run is one
+of its segments; a later one first clears away what a killed one left half-written. The manifest that makes a run a
+finished artefact is written last. Leaves reading a run to `models.runs`.
 """
 
 import fcntl
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +24,7 @@ from joco_mlx.models.runs import RUN_FILE, State
 
 LOCK = "lock"
 METRICS = "metrics.jsonl"
+SAMPLES = "samples.jsonl"
 
 
 class LiveRun:
@@ -34,13 +37,28 @@ class LiveRun:
 
     def __init__(self, folder: Path, document: Mapping[str, Any], metrics: IO[str]) -> None:
         self.folder = folder
-        self.document = dict(document)
+        self.document: dict[str, Any] = {
+            "process": os.getpid(),
+            **document,
+            "segments": [*document.get("segments", ())],
+        }
         self._metrics = metrics
+        self._segment: dict[str, Any] = {}
+        self.set_state("running")
+
+    def begin(self, step: int, **about: Any) -> None:
+        """Start a segment after `step` steps, and forget what metrics.jsonl and samples.jsonl say of later ones."""
+        for name in (METRICS, SAMPLES):
+            _keep_until(self.folder / name, step)
+        self._segment = {"from_step": step, "began_at": _now(), "process": os.getpid(), **about}
+        self.document["segments"].append(self._segment)
         self.set_state("running")
 
     def set_state(self, state: State, **more: Any) -> None:
         """Write `run.json` with this state."""
-        self.document.update(state=state, changed_at=_now(), **more)
+        now = {"state": state, "changed_at": _now()}
+        self.document.update(now, **more)
+        self._segment.update(now)
         artifacts.write_json(self.folder / RUN_FILE, self.document)
 
     def write(self, figures: dict[str, Any]) -> None:
@@ -54,9 +72,9 @@ class LiveRun:
         with artifacts.telling_disk_errors(self.folder / METRICS):
             os.fsync(self._metrics.fileno())
 
-    def finish(self, parents: Mapping[str, str], files: Sequence[Path]) -> artifacts.Artifact:
-        """Set the state to finished and seal the folder."""
-        self.set_state("finished")
+    def finish(self, parents: Mapping[str, str], files: Sequence[Path], **more: Any) -> artifacts.Artifact:
+        """Set the state to finished, with `more` in run.json, and seal the folder."""
+        self.set_state("finished", **more)
         own = [self.folder / RUN_FILE, self.folder / METRICS]
         return artifacts.seal(self.folder, "run", config=self.document["config"], parents=parents, files=[*own, *files])
 
@@ -74,12 +92,39 @@ def live_run(out: Path | None, name: str, document: Mapping[str, Any]) -> Iterat
         ConflictError: The folder exists, or another process holds it.
         MachineError: It cannot be made.
     """
-    folder = _made(out, name)
+    with _held(_made(out, name), {"started_at": _now(), **document}) as run:
+        yield run
+
+
+@contextmanager
+def reopened_run(folder: Path, document: Mapping[str, Any]) -> Iterator[LiveRun]:
+    """Hold a run folder that an earlier process left, cleared of what that one was writing when it died.
+
+    Args:
+        folder: Of a run that is not finished.
+        document: What its `run.json` says.
+
+    Raises:
+        ConflictError: Another process holds it.
+    """
+    with _held(folder, document) as run:
+        run.document.pop("problem", None)
+        for pattern in (".*.part", ".*.old"):
+            for left in [*folder.glob(pattern), *folder.glob(f"*/{pattern}")]:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        yield run
+
+
+@contextmanager
+def _held(folder: Path, document: Mapping[str, Any]) -> Iterator[LiveRun]:
     with artifacts.telling_disk_errors(folder):
         lock, metrics = (folder / LOCK).open("w"), (folder / METRICS).open("a", encoding="utf-8")
     with lock, metrics:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        run = LiveRun(folder, {"started_at": _now(), "process": os.getpid(), **document}, metrics)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _in_use(folder) from None
+        run = LiveRun(folder, document, metrics)
         try:
             yield run
         except (KeyboardInterrupt, StoppedError):
@@ -88,6 +133,19 @@ def live_run(out: Path | None, name: str, document: Mapping[str, Any]) -> Iterat
         except BaseException as problem:
             run.set_state("failed", problem=problem.message if isinstance(problem, JocoError) else repr(problem))
             raise
+
+
+def _keep_until(lines: Path, step: int) -> None:
+    """Cut a file of JSON lines before the first that is torn or of a later step."""
+    if not lines.is_file():
+        return
+    with lines.open("r+b") as file:
+        kept = 0
+        for line in file:
+            if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+                break
+            kept += len(line)
+        file.truncate(kept)
 
 
 def is_held(folder: Path) -> bool:
@@ -105,8 +163,12 @@ def is_held(folder: Path) -> bool:
 def refuse_taken(out: Path) -> None:
     """Raise ConflictError when `out` exists or another process holds it."""
     if is_held(out):
-        raise ConflictError(f"The run {out} is in use by another process.", "Wait for it, or choose another --out.")
+        raise _in_use(out)
     artifacts.refuse_existing(out)
+
+
+def _in_use(folder: Path) -> ConflictError:
+    return ConflictError(f"The run {folder} is in use by another process.", "Wait for it, or choose another --out.")
 
 
 def _made(out: Path | None, name: str) -> Path:

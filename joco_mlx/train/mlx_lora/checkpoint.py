@@ -105,6 +105,20 @@ def restore_checkpoint(checkpoint: Path, model: Any, optimizer: Any) -> Reached:
         InputError: A file is missing, changed, or belongs to adapters of another shape.
     """
     reached, (high, low) = _checked(checkpoint)
+    load_adapters(checkpoint, model)
+    optimizer.state = trees.tree_unflatten(list(_load(checkpoint / OPTIMIZER_FILE).items()))
+    mx.eval(model.trainable_parameters(), optimizer.state)
+    mx.random.seed((high << 32) | low)
+    return reached
+
+
+def load_adapters(checkpoint: Path, model: Any) -> None:
+    """Put a checkpoint's adapters into `model`.
+
+    Raises:
+        InputError: They have another shape, or are damaged.
+    """
+    check(checkpoint)
     tensors = _load(checkpoint / TENSOR_FILE)
     shapes = {name: array.shape for name, array in adapter_tensors(model).items()}
     if shapes != {name: array.shape for name, array in tensors.items()}:
@@ -113,10 +127,6 @@ def restore_checkpoint(checkpoint: Path, model: Any, optimizer: Any) -> Reached:
             "Go on with the settings that the run began with; they are in its run.json.",
         )
     model.load_weights(list(tensors.items()), strict=False)
-    optimizer.state = trees.tree_unflatten(list(_load(checkpoint / OPTIMIZER_FILE).items()))
-    mx.eval(model.trainable_parameters(), optimizer.state)
-    mx.random.seed((high << 32) | low)
-    return reached
 
 
 def _drop_old(folder: Path) -> None:
