@@ -5,38 +5,63 @@ a folder is made. Leaves the steps to `mlx_lora.loop` and the folder's state to 
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from joco_mlx.artifacts import Artifact, versions
 from joco_mlx.config import TrainConfig
-from joco_mlx.errors import StoppedError
+from joco_mlx.errors import InputError, StoppedError
 from joco_mlx.models.compute import device_kind, mx
 from joco_mlx.models.load import load_model
+from joco_mlx.models.memory import Checkpointing
 from joco_mlx.models.runs import ADAPTERS, BaseRecord, DatasetRecord
 from joco_mlx.progress import Progress, Silent
 from joco_mlx.train.batches import Batch, make_batch
 from joco_mlx.train.examples import Example
 from joco_mlx.train.interruption import deferred_interrupts
-from joco_mlx.train.live_run import METRICS, LiveRun, live_run, refuse_taken
+from joco_mlx.train.live_run import METRICS, LiveRun, live_run, refuse_taken, reopened_run
+from joco_mlx.train.mlx_lora.checkpoint import (
+    Reached,
+    checkpoint_at,
+    load_adapters,
+    restore_checkpoint,
+    usable_checkpoint,
+)
 from joco_mlx.train.mlx_lora.forward import check_supported
 from joco_mlx.train.mlx_lora.loop import Work, run_steps
 from joco_mlx.train.mlx_lora.lora import add_adapters
 from joco_mlx.train.mlx_lora.step import Step, make_optimizer
 from joco_mlx.train.plan import Prepared, prepare
 from joco_mlx.train.plot import PICTURE, plot_loss
+from joco_mlx.train.resume import open_unfinished, require_same_data, require_same_model, same_config
 
 CHECKPOINTS = "checkpoints"
+FORMS: tuple[Checkpointing, ...] = get_args(Checkpointing)
+"""Memory plans from large to small."""
 _GPU_CACHE_BYTES = 512 << 20  # MLX's cache of freed buffers grows without bound by default
 
 
-def train(config: TrainConfig, *, progress: Progress | None = None) -> Artifact:
+@dataclass(frozen=True)
+class Orders:
+    """What a supervising process asks of a segment; a run without one has none."""
+
+    smaller_by: int = 0
+    """Take a memory plan that is smaller by this many forms than the planned one."""
+    reason: str = "begun"
+    """Why there is this segment, for run.json."""
+    begun: Callable[[Path, int], None] = lambda _folder, _smaller: None
+    """Called with the run's folder, once it is held, and how many smaller memory plans there would be."""
+
+
+def train(config: TrainConfig, *, progress: Progress | None = None, orders: Orders | None = None) -> Artifact:
     """Train adapters and return the sealed run folder.
 
     Args:
         config: Settings; see `config.resolve` for how a registry entry's better ones get in.
         progress: Where steps and losses are told.
+        orders: Of a supervisor.
 
     Raises:
         InputError: The model, the dataset or a record cannot be used, or the loss is no number.
@@ -44,22 +69,94 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Artifact:
         MachineError: The disk is full, or a model must be fetched and there is no network.
         StoppedError: The user pressed Ctrl-C. The state is saved and `adapters/` holds what was learned.
     """
-    progress = progress or Silent()
+    progress, orders = progress or Silent(), orders or Orders()
     if config.out is not None:
         refuse_taken(config.out)
+    prepared = _prepared(config, progress)
+    model, description = _adapted_model(prepared)
+    with live_run(prepared.config.out, prepared.model.name, _document(prepared)) as run:
+        work = _work(prepared, model, description, run.folder, None, orders)
+        return _segment(work, run, prepared, progress, orders)
+
+
+def resume(
+    path: Path | str | None = None,
+    *,
+    given: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    orders: Orders | None = None,
+) -> Artifact:
+    """Go on with an unfinished run from its newest whole checkpoint, as if it had never stopped.
+
+    Args:
+        path: The run; the newest unfinished one when None.
+        given: Flags that the user gave; they may only say what the run began with.
+        progress: Where steps and losses are told.
+        orders: Of a supervisor.
+
+    Raises:
+        UsageError: A flag differs from the run's settings.
+        InputError: There is no such run, or its dataset or base model has changed.
+        ConflictError: It is finished, or in use.
+        MachineError: As for `train`.
+        StoppedError: As for `train`.
+    """
+    progress, orders = progress or Silent(), orders or Orders(reason="resumed")
+    found = open_unfinished(path)
+    config = same_config(found, given or {})
+    require_same_data(found)
+    prepared = _prepared(config, progress)
+    require_same_model(found, prepared.model)
+    model, description = _adapted_model(prepared)
+    with reopened_run(found.folder, found.document) as run:
+        checkpoint = usable_checkpoint(run.folder / CHECKPOINTS, progress.note)
+        work = _work(prepared, model, description, run.folder, checkpoint, orders)
+        progress.note(f"Going on with {run.folder} after step {work.done} of {work.config.steps}.")
+        return _segment(work, run, prepared, progress, orders)
+
+
+def _prepared(config: TrainConfig, progress: Progress) -> Prepared:
     prepared = prepare(config, progress)
     for note in prepared.plan.notes:
         progress.note(note)
-    model, description = _adapted_model(prepared)
-    document = _document(prepared)
-    with live_run(prepared.config.out, prepared.model.name, document) as run:
-        work = _work(prepared, model, description, run.folder)
-        finished = _train(work, run, progress)
-        files = work.save_adapters()
-        plot_loss(run.folder / METRICS, run.folder / PICTURE)
-        if not finished:
-            raise _stopped(work, run)
-        return run.finish({"dataset": prepared.data.artifact.digest}, [*files, run.folder / PICTURE])
+    return prepared
+
+
+def _segment(work: Work, run: LiveRun, prepared: Prepared, progress: Progress, orders: Orders) -> Artifact:
+    """Take the steps that are left and seal the run."""
+    forms = _forms(prepared, orders)
+    run.begin(work.done, reason=orders.reason, memory_plan=forms[0])
+    orders.begun(run.folder, len(forms) - 1)
+    finished = _train(work, run, progress)
+    plot_loss(run.folder / METRICS, run.folder / PICTURE)
+    if not finished:
+        raise _stopped(work, run)
+    files, chosen = _best_adapters(work, progress)
+    parents = {"dataset": prepared.data.artifact.digest}
+    return run.finish(parents, [*files, run.folder / PICTURE], steps_done=work.done, adapter=chosen)
+
+
+def _forms(prepared: Prepared, orders: Orders) -> tuple[Checkpointing, ...]:
+    """Return the memory plan that is ordered, and those that are smaller.
+
+    With dropout there is none that computes anything again: it would draw another mask the second time.
+    """
+    planned = "layer" if prepared.plan.checkpointing else "none"
+    forms = FORMS[:1] if prepared.config.dropout > 0 else FORMS[FORMS.index(planned) :]
+    return forms[min(orders.smaller_by, len(forms) - 1) :]
+
+
+def _best_adapters(work: Work, progress: Progress) -> tuple[list[Path], dict[str, Any]]:
+    """Leave the best checkpoint's adapters in `adapters/`; return the files and what run.json says of them."""
+    best = work.reached.best
+    if best is not None and best.step != work.done:
+        try:
+            load_adapters(checkpoint_at(work.checkpoints, best.step), work.step.model)
+        except InputError as problem:
+            progress.note(f"{problem.message} The last step's adapters are kept in place of the best.")
+            best = None
+    chosen = {"step": best.step, "val_loss": best.val_loss} if best else {"step": work.done, "val_loss": None}
+    return work.save_adapters(), chosen
 
 
 def _adapted_model(prepared: Prepared) -> tuple[Any, dict[str, Any]]:
@@ -74,17 +171,27 @@ def _adapted_model(prepared: Prepared) -> tuple[Any, dict[str, Any]]:
     return model, description
 
 
-def _work(prepared: Prepared, model: Any, description: Mapping[str, Any], folder: Path) -> Work:
+def _work(
+    prepared: Prepared,
+    model: Any,
+    description: Mapping[str, Any],
+    folder: Path,
+    checkpoint: Path | None,
+    orders: Orders,
+) -> Work:
     config = prepared.config
     optimizer = make_optimizer(config.learning_rate, config.warmup_steps, config.steps)
+    reached = restore_checkpoint(checkpoint, model, optimizer) if checkpoint else Reached()
+    form = _forms(prepared, orders)[0]
     return Work(
-        step=Step(model, optimizer, form_of=lambda _: "layer" if prepared.plan.checkpointing else "none"),
+        step=Step(model, optimizer, form_of=lambda _: form),
         config=config,
         examples=prepared.examples,
         validation=_in_batches(prepared.validation, config.batch_size),
         checkpoints=folder / CHECKPOINTS,
         adapters=folder / ADAPTERS,
         description=description,
+        reached=reached,
     )
 
 
@@ -104,7 +211,7 @@ def _train(work: Work, run: LiveRun, progress: Progress) -> bool:
 def _stopped(work: Work, run: LiveRun) -> StoppedError:
     return StoppedError(
         f"Training stopped after step {work.done} of {work.config.steps}; {run.folder} keeps what was learned.",
-        f"Use it as it is: joco-mlx fuse {run.folder}",
+        f"Go on: joco-mlx train --resume {run.folder}",
     )
 
 

@@ -132,7 +132,7 @@ def test_ctrl_c_keeps_what_was_learned(config):
 
     with pytest.raises(StoppedError, match="after step 1 of 3") as problem:
         train(config, progress=Watching(press))
-    assert f"joco-mlx fuse {config.out}" in problem.value.hint
+    assert problem.value.hint == f"Go on: joco-mlx train --resume {config.out}"
     run = open_run(config.out)
     assert run.state == "interrupted"
     assert not run.is_finished
