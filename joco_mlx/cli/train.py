@@ -2,17 +2,21 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from joco_mlx.artifacts import Artifact
 from joco_mlx.cli import render
 from joco_mlx.cli.settings import option, train_settings
 from joco_mlx.config import TrainConfig
+from joco_mlx.errors import UsageError
 from joco_mlx.progress import Progress
 
 
 def train(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="With --resume: the run; else the newest.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run, bit for bit.")] = False,
     model: Annotated[str | None, option(TrainConfig, "model")] = None,
     data: Annotated[Path | None, option(TrainConfig, "data")] = None,
     out: Annotated[Path | None, option(TrainConfig, "out")] = None,
@@ -41,20 +45,43 @@ def train(
 
     The registry may have better values than the defaults below for its models; --dry-run shows what counts.
     """
-    flags = dict(locals())
-    chosen = train_settings({name: flags[name] for name in TrainConfig.__dataclass_fields__}, file=config)
+    options = dict(locals())
+    flags = {name: options[name] for name in TrainConfig.__dataclass_fields__}
+    if resume:
+        _refuse_beside_resume(config, dry_run=dry_run)
+        chosen = None
+    else:
+        _refuse_without_resume(run)
+        chosen = train_settings(flags, file=config)
     with render.progress() as progress:
-        if dry_run:
+        if chosen is not None and dry_run:
             _show_plan(chosen, json=json, progress=progress)
             return
-        from joco_mlx.train import run
-
-        made = run.train(chosen, progress=progress)
+        made = _trained(chosen, run, flags, progress)
     if json:
         render.say_json({"run": str(made.folder), "digest": made.digest})
         return
     render.say(f"Finished: {made.folder}")
     render.say("Next: joco-mlx suggest, or joco-mlx fuse --export-gguf")
+
+
+def _trained(config: TrainConfig | None, run: str | None, flags: dict[str, Any], progress: Progress) -> Artifact:
+    from joco_mlx.train import run as trainer
+
+    if config is None:
+        return trainer.resume(run, given=flags, progress=progress)
+    return trainer.train(config, progress=progress)
+
+
+def _refuse_beside_resume(config: Path | None, *, dry_run: bool) -> None:
+    for name, given in (("--config", config is not None), ("--dry-run", dry_run)):
+        if given:
+            raise UsageError(f"{name} cannot be used with --resume: a run keeps its settings.", f"Leave {name} out.")
+
+
+def _refuse_without_resume(run: str | None) -> None:
+    if run is not None:
+        raise UsageError(f"{run!r} is no option.", f"Go on with a run: joco-mlx train --resume {run}")
 
 
 def _show_plan(config: TrainConfig, *, json: bool, progress: Progress) -> None:
