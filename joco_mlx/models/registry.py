@@ -128,14 +128,18 @@ MODELS: tuple[BaseModel, ...] = (
         shape=Shape("llama", 30, 576, 1_536, 9, kv_heads=3, vocabulary=49_152, tied=True, bits_per_weight=5.84),
         download_bytes=98_400_000,
         note="Needs no model hub; for trying the whole line in minutes.",
+        # About three minutes on two cores with a fast BLAS, after which greedy messages for unseen commits are valid.
+        # Adapting the upper half costs three quarters of adapting all layers and was no worse at the same CPU time.
         training={
-            "steps": 60,
-            "grad_accumulation": 2,
-            "max_seq_length": 512,
+            "steps": 130,
+            "grad_accumulation": 1,
+            "max_seq_length": 448,
             "learning_rate": 1e-3,
-            "warmup_steps": 20,
+            "warmup_steps": 10,
             "rank": 16,
             "alpha": 32.0,
+            "layers": 16,
+            "eval_every": 65,
         },
     ),
     _qwen("0.5B", instruct=True, revision="6b16732e5af5cd9bd600186ad59fa618867ef7a4"),
