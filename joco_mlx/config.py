@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
+from platformdirs import user_config_path
+
 from joco_mlx.errors import InputError, UsageError
 
 ENVIRONMENT_PREFIX = "JOCO_MLX_"
@@ -99,7 +101,7 @@ class BuildConfig:
     english_only: bool = _option(False, "Drop commits whose message is not in English.")
     balanced: bool = _option(True, "Apply the caps below where there are many repositories.")
     maximum_repository_share: float = _option(0.25, "Largest share of the dataset that one repository may have.")
-    maximum_author_share: float = _option(0.05, "Largest share that one author may have.")
+    maximum_author_share: float = _option(0.1, "Largest share that one author may have.")
     maximum_type_share: float = _option(0.35, "Largest share that one type may have.")
     type_shares: tuple[str, ...] = _option((), "Other largest shares for single types: feat=0.3,docs=0.1.")
 
@@ -301,6 +303,11 @@ def resolve(
         if flags.get(name) is not None:
             values[name] = _convert(hint, flags[name], flag(name))
     return config(**values)
+
+
+def user_file() -> Path:
+    """Return where a user's own settings are."""
+    return user_config_path("joco-mlx") / "config.toml"
 
 
 def read_file(path: Path, table: str) -> dict[str, Any]:

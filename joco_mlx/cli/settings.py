@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
-from platformdirs import user_config_path
 
 from joco_mlx import config
 from joco_mlx.errors import InputError
@@ -63,7 +62,7 @@ def _files(stage: str, given: Path | None, repository: Path) -> dict[str, dict[s
         found[str(given)] = config.read_file(given, stage)
     elif own.is_file():
         found[str(own)] = _harmless(own, config.read_file(own, stage))
-    user = user_config_path("joco-mlx") / "config.toml"
+    user = config.user_file()
     if user.is_file():
         found[str(user)] = config.read_file(user, stage)
     return found
