@@ -1,0 +1,141 @@
+"""Where the hook lives, and what was there before it.
+
+Decides that no hook is ever overwritten: one that exists steps aside under another name, runs first, and comes back on
+uninstalling exactly as it was. The folder is git's answer, so that core.hooksPath, husky, worktrees and submodules are
+respected. Leaves what the hook does to `hook_script`.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from joco_mlx import artifacts, process
+from joco_mlx.config import user_file
+from joco_mlx.errors import ConflictError, InputError
+from joco_mlx.suggest.hook_script import BEFORE, LIMIT_SECONDS, MADE_FOLDER, hook_script, is_hook
+
+HOOK = "prepare-commit-msg"
+LEGACY = f"{HOOK}.legacy"
+"""Where pre-commit moves a hook that it finds."""
+Scope = Literal["this repository", "every repository"]
+_REPOSITORY_HINT = "Change into a repository with a work tree, or name it with --repo DIR."
+
+
+@dataclass(frozen=True)
+class HookState:
+    """What there is of the hook."""
+
+    path: Path
+    """Where git looks for it."""
+    installed: Path | None
+    """Where ours is: at `path`, or where pre-commit has moved it."""
+    before: Path | None
+    """The hook that ours runs first."""
+    scope: Scope
+    tracked: bool
+    """Whether the folder belongs to the work tree, so that a change of it could be committed."""
+
+
+def state(repository: Path) -> HookState:
+    """Return where the hook of `repository` is and what belongs to it.
+
+    Raises:
+        InputError: There is no repository with a work tree.
+    """
+    top = Path(_ask(repository, "rev-parse", "--show-toplevel"))
+    folder = Path(os.path.normpath(top / _ask(top, "rev-parse", "--git-path", "hooks")))
+    git_folder = Path(_ask(top, "rev-parse", "--absolute-git-dir"))
+    places = [folder / name for name in (HOOK, LEGACY) if _is_ours(folder / name)]
+    before = folder / BEFORE
+    inside = folder.is_relative_to(top) and not folder.is_relative_to(git_folder) and ".git" not in folder.parts
+    ignored = process.run(["git", "-C", top, "check-ignore", "--quiet", folder / HOOK]).code == 0
+    return HookState(
+        folder / HOOK,
+        places[0] if places else None,
+        before if os.path.lexists(before) else None,
+        _scope(top),
+        inside and not ignored,
+    )
+
+
+def install(repository: Path, *, limit_seconds: int = LIMIT_SECONDS) -> HookState:
+    """Install the hook, or bring it up to date; a hook that is there steps aside and runs first.
+
+    Raises:
+        InputError: There is no repository with a work tree.
+        ConflictError: Another hook took the place of ours, and one more waits behind ours.
+        MachineError: The folder cannot be written.
+    """
+    found = state(repository)
+    if found.installed and found.installed != found.path:
+        return found  # pre-commit runs it
+    made_folder = not found.path.parent.exists() or (found.installed is not None and _made_folder(found.path))
+    with artifacts.telling_disk_errors(found.path):
+        found.path.parent.mkdir(parents=True, exist_ok=True)
+        if found.installed is None and os.path.lexists(found.path):
+            _step_aside(found)
+        text = hook_script(settings=user_file(), limit_seconds=limit_seconds, made_folder=made_folder)
+        artifacts.write_text(found.path, text)
+        found.path.chmod(0o755)
+    return state(repository)
+
+
+def uninstall(repository: Path) -> HookState:
+    """Take the hook away and put back what was there before, exactly as it was.
+
+    Raises:
+        InputError: There is no repository, or the hook is not installed.
+        MachineError: The folder cannot be written.
+    """
+    found = state(repository)
+    if found.installed is None:
+        raise InputError(f"{found.path} is not joco-mlx's hook.", "See: joco-mlx hook status")
+    made_folder = _made_folder(found.installed)
+    with artifacts.telling_disk_errors(found.path):
+        found.installed.unlink()
+        if found.before is not None:
+            if found.installed == found.path:
+                found.before.rename(found.path)
+            else:
+                found.before.unlink()  # pre-commit's own, which pre-commit has written anew
+        if made_folder and not any(found.path.parent.iterdir()):
+            found.path.parent.rmdir()
+    return state(repository)
+
+
+def _step_aside(found: HookState) -> None:
+    """Rename a foreign hook; a link stays a link."""
+    if found.before is not None:
+        if found.before.is_file() and found.path.is_file() and found.before.read_bytes() == found.path.read_bytes():
+            return  # husky writes its stubs anew with every installation of packages
+        raise ConflictError(
+            f"{found.path} is another tool's hook, and {found.before} waits from an earlier installation.",
+            f"Keep one of them, and try again: mv {found.path} {found.before}",
+        )
+    found.path.rename(found.path.parent / BEFORE)
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_file() and is_hook(path.read_bytes())
+
+
+def _made_folder(path: Path) -> bool:
+    return MADE_FOLDER in path.read_text("utf-8", "replace").splitlines()
+
+
+def _scope(top: Path) -> Scope:
+    """Whether the folder of hooks is shared: a core.hooksPath from outside the repository."""
+    words = ["git", "-C", str(top), "config", "--show-scope", "--get", "core.hooksPath"]
+    shared = process.run(words).stdout.split(b"\t")[0] in (b"global", b"system")
+    return "every repository" if shared else "this repository"
+
+
+def _ask(folder: Path, *words: str) -> str:
+    process.find("git", "Install git (on a Mac: xcode-select --install) and try again.")
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}.", _REPOSITORY_HINT)
+    done = process.run(["git", "-C", folder, *words], env={"LC_ALL": "C"})
+    if done.code != 0:
+        raise InputError(f"{folder} has no work tree of a git repository ({done.complaint}).", _REPOSITORY_HINT)
+    return os.fsdecode(done.stdout.removesuffix(b"\n"))
