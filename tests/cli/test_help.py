@@ -24,6 +24,11 @@ COMMANDS = (
     "gguf verify",
     "ollama",
     "ollama create",
+    "hook",
+    "hook install",
+    "hook uninstall",
+    "hook status",
+    "hook run",
 )
 
 
