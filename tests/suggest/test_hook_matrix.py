@@ -1,5 +1,6 @@
 """When the hook speaks and when it is silent: real git, in every situation that has a message of its own."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import Repository
 from hook_fixture import SUGGESTED, Hooked, git, last_message, stage
+
+from joco_mlx.suggest import hook
 
 
 @pytest.fixture
@@ -76,6 +79,100 @@ def test_a_commit_with_a_message_of_its_own_is_left_alone(
     assert ready.git("rev-parse", "HEAD") != before
     assert hooked.calls == []
     assert SUGGESTED not in last_message(ready)
+
+
+def test_merge_squash_cherry_pick_and_rebase_are_left_alone(ready: Repository, hooked: Hooked) -> None:
+    git(ready, "commit", "-m", "fix: a")
+    git(ready, "checkout", "-q", "-b", "side", "HEAD~1")
+    stage(ready, "c")
+    git(ready, "commit", "-m", "feat: c")
+    git(ready, "checkout", "-q", "main")
+    assert git(ready, "merge", "--no-ff", "side").returncode == 0
+    assert "Merge branch 'side'" in last_message(ready)
+    git(ready, "reset", "-q", "--hard", "HEAD~1")
+    git(ready, "merge", "-q", "--squash", "side")
+    assert git(ready, "commit").returncode == 0
+    assert "Squashed commit" in last_message(ready)
+    git(ready, "reset", "-q", "--hard", "HEAD~1")
+    assert git(ready, "cherry-pick", "--edit", "side").returncode == 0
+    git(ready, "checkout", "-q", "side")
+    assert git(ready, "rebase", "-i", "--force-rebase", "main").returncode == 0
+    sequence = "sed -i.bak s/^pick/reword/"
+    assert git(ready, "rebase", "-i", "--root", GIT_SEQUENCE_EDITOR=sequence).returncode == 0
+    assert hooked.calls == []
+
+
+def test_a_conflict_that_is_resolved_keeps_git_s_message(ready: Repository, hooked: Hooked) -> None:
+    git(ready, "commit", "-m", "fix: a")
+    git(ready, "checkout", "-q", "-b", "side", "HEAD~1")
+    stage(ready, "a", "other\n")
+    git(ready, "commit", "-m", "fix: a otherwise")
+    assert git(ready, "merge", "main").returncode == 1
+    stage(ready, "a", "both\n")
+    assert git(ready, "commit").returncode == 0
+    assert "Merge branch 'main'" in last_message(ready)
+    assert hooked.calls == []
+
+
+def test_the_first_commit_of_a_repository(
+    repository: Repository, hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked.install(repository, monkeypatch)
+    stage(repository)
+    assert git(repository, "commit").returncode == 0
+    assert last_message(repository) == SUGGESTED
+
+
+def test_a_linked_worktree_and_a_folder_below(ready: Repository, hooked: Hooked, tmp_path: Path) -> None:
+    ready.git("worktree", "add", "--quiet", str(tmp_path / "linked tree"), "-b", "linked")
+    linked = Repository(tmp_path / "linked tree")
+    stage(linked, "sub dir/c")
+    assert git(Repository(linked.folder / "sub dir"), "commit").returncode == 0
+    assert last_message(linked) == SUGGESTED
+    assert hooked.calls[0].startswith(f"{linked.folder} -P -m joco_mlx hook run ")
+    assert hook.state(linked.folder).path == hook.state(ready.folder).path
+
+
+def test_a_submodule(ready: Repository, hooked: Hooked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(ready, "commit", "-m", "fix: a")
+    outer = Repository(tmp_path / "outer")
+    outer.folder.mkdir()
+    outer.git("init", "--quiet")
+    outer.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(ready.folder), "inner")
+    inner = Repository(outer.folder / "inner")
+    found = hooked.install(inner, monkeypatch)
+    assert found.path == outer.folder / ".git" / "modules" / "inner" / "hooks" / "prepare-commit-msg"
+    stage(inner, "a", "9\n")
+    assert git(inner, "commit").returncode == 0
+    assert last_message(inner) == SUGGESTED
+
+
+def test_a_path_with_spaces_and_quotes(hooked: Hooked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Repository(tmp_path / 'it\'s a "folder" $HOME')
+    made.folder.mkdir()
+    made.git("init", "--quiet")
+    hooked.install(made, monkeypatch)
+    stage(made)
+    assert git(made, "commit").returncode == 0
+    assert last_message(made) == SUGGESTED
+
+
+def test_part_of_the_files_and_all_of_them(ready: Repository, hooked: Hooked) -> None:
+    ready.write("b", "2\n")
+    assert git(ready, "commit", "b").returncode == 0
+    assert git(ready, "commit", "--all", "--verbose").returncode == 0
+    assert last_message(ready) == SUGGESTED
+    assert len(hooked.calls) == 2
+
+
+def test_a_program_without_a_path_or_a_terminal_can_commit(ready: Repository, tmp_path: Path) -> None:
+    """As an editor on a Mac starts git: almost no PATH, no terminal."""
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    for name in ("git", "sleep", "cat", "mv", "grep", "true", "sh"):
+        (bare / name).symlink_to(shutil.which(name) or name)
+    assert git(ready, "commit", PATH=str(bare)).returncode == 0
+    assert last_message(ready) == SUGGESTED
 
 
 FAILURES = {"it fails": "exit 6", "it is killed": "kill -9 $$", "it hangs": "exec sleep 60"}
