@@ -2,12 +2,13 @@
 
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Repository
-from hook_fixture import SUGGESTED, Hooked, git, last_message, stage
+from hook_fixture import SUGGESTED, Hooked, git, last_message, person, stage
 
 from joco_mlx.suggest import hook
 
@@ -176,3 +177,38 @@ def test_a_program_without_a_path_or_a_terminal_can_commit(ready: Repository, tm
 
 
 FAILURES = {"it fails": "exit 6", "it is killed": "kill -9 $$", "it hangs": "exec sleep 60"}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_whatever_goes_wrong_the_commit_goes_on(
+    repository: Repository, hooked: Hooked, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked.install(repository, monkeypatch, FAILURES[failure])
+    stage(repository)
+    began = time.monotonic()
+    done = git(repository, "commit", editor="sh -c 'echo fix: by hand > \"$1\"' -")
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 10
+    assert last_message(repository) == "fix: by hand"
+    assert ("no suggestion within 2 seconds" in done.stderr) == (failure != "it fails")
+
+
+def test_a_python_that_is_gone_is_no_failure(ready: Repository, hooked: Hooked) -> None:
+    hooked.python().unlink()
+    done = git(ready, "commit", editor="sh -c 'echo fix: by hand > \"$1\"' -")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [["message"], ["commit", "HEAD"], [""]], ids=["-m", "amend", "no model"])
+def test_nothing_to_do_takes_under_thirty_milliseconds(
+    ready: Repository, hooked: Hooked, words: list[str], tmp_path: Path
+) -> None:
+    path = hook.state(ready.folder).path
+    variables = {**person(), "HOME": str(tmp_path), "OLLAMA_MODELS": str(tmp_path), "JOCO_MLX_MODEL": ""}
+    took = []
+    for _ in range(15):
+        began = time.perf_counter()
+        subprocess.run([path, ".git/COMMIT_EDITMSG", *words], cwd=ready.folder, env=variables, check=True)
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.030
+    assert hooked.calls == []
