@@ -57,7 +57,7 @@ def read_message(path: Path) -> str:
         InputError: It cannot be read.
     """
     try:
-        return path.read_text("utf-8", "surrogateescape")
+        return path.read_bytes().decode("utf-8", "surrogateescape")
     except OSError as problem:
         raise InputError(
             f"{path} cannot be read: {problem.strerror}.", "Give the file that git gives a hook."
