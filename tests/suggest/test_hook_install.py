@@ -1,12 +1,18 @@
 """Other people's hooks: they run first, keep their verdict, and come back exactly as they were."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Repository
-from hook_fixture import Hooked, git, last_message, stage
+from hook_fixture import SUGGESTED, Hooked, git, last_message, stage
+from models_fixture import make_run
 
+from joco_mlx.errors import ConflictError, InputError
+from joco_mlx.models.folder import open_folder
 from joco_mlx.suggest import hook
 from joco_mlx.suggest.hook_script import BEFORE
 
@@ -123,3 +129,144 @@ def test_a_hook_that_writes_a_message_or_says_no_is_obeyed(
     (path.parent / BEFORE).chmod(0o644)  # git ignores a hook that is not executable
     assert git(repository, "commit").returncode == 0
     assert len(hooked.calls) == 1
+
+
+def husky(repository: Repository) -> None:
+    executable(repository, ".husky/_/h", HUSKY_H, 0o644)
+    repository.write(".husky/_/.gitignore", "*")
+    for name in ("pre-commit", "prepare-commit-msg", "commit-msg"):
+        executable(repository, f".husky/_/{name}", HUSKY_STUB)
+    repository.git("config", "core.hooksPath", ".husky/_")
+
+
+def test_husky_s_own_hook_still_runs(repository: Repository, hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    husky(repository)
+    repository.write(".husky/prepare-commit-msg", 'echo "husky $2" >> ran\n')
+    before = snapshot(repository.folder)
+    found = hooked.install(repository, monkeypatch)
+    assert found.path == repository.folder / ".husky" / "_" / "prepare-commit-msg"
+    assert not found.tracked
+    assert repository.git("status", "--porcelain", ".husky") == "?? .husky/"
+    stage(repository)
+    done = git(repository, "commit")
+    assert done.returncode == 0, done.stderr
+    assert last_message(repository) == SUGGESTED
+    assert (repository.folder / "ran").read_text() == "husky \n"
+    husky(repository)  # an installation of packages writes the stubs anew
+    assert hook.state(repository.folder).installed is None
+    assert hooked.install(repository, monkeypatch).installed == found.path
+    hook.uninstall(repository.folder)
+    now = snapshot(repository.folder)
+    assert {name: now[name] for name in before if name.startswith(".husky")} == {
+        name: entry for name, entry in before.items() if name.startswith(".husky")
+    }
+
+
+def test_a_husky_hook_that_fails_stops_the_commit(
+    repository: Repository, hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    husky(repository)
+    repository.write(".husky/prepare-commit-msg", "exit 5\n")
+    hooked.install(repository, monkeypatch)
+    stage(repository)
+    assert git(repository, "commit").returncode == 1
+    assert hooked.calls == []
+
+
+@pytest.mark.parametrize("first", ["pre-commit", "joco-mlx"])
+def test_pre_commit_and_ours_run_once_each_in_either_order(
+    repository: Repository, hooked: Hooked, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = repository.folder / ".git" / "hooks" / "prepare-commit-msg"
+    if first == "joco-mlx":
+        hooked.install(repository, monkeypatch)
+        path.rename(path.with_name("prepare-commit-msg.legacy"))  # as `pre-commit install` does
+    executable(repository, ".git/hooks/prepare-commit-msg", PRE_COMMIT)
+    hooked.install(repository, monkeypatch)
+    stage(repository)
+    assert git(repository, "commit").returncode == 0
+    assert last_message(repository) == SUGGESTED
+    assert (path.parent / "ran").read_text() == "pre-commit\n"
+    assert len(hooked.calls) == 1
+    hook.uninstall(repository.folder)
+    assert path.read_text() == PRE_COMMIT
+    assert {entry.name for entry in path.parent.glob("prepare*")} - {f"{path.name}.sample"} == {path.name}
+
+
+def test_pre_commit_installed_again_over_ours_runs_nothing_twice(
+    repository: Repository, hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = executable(repository, ".git/hooks/prepare-commit-msg", PRE_COMMIT)
+    hooked.install(repository, monkeypatch)
+    path.rename(path.with_name("prepare-commit-msg.legacy"))
+    executable(repository, ".git/hooks/prepare-commit-msg", PRE_COMMIT)
+    stage(repository)
+    assert git(repository, "commit").returncode == 0
+    assert (path.parent / "ran").read_text() == "pre-commit\n"
+    assert len(hooked.calls) == 1
+
+
+def test_a_hooks_path_of_all_repositories_is_told(
+    repository: Repository, hooked: Hooked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "gitconfig"
+    settings.write_text(f'[core]\n\thooksPath = "{tmp_path / "all hooks"}"\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    found = hooked.install(repository, monkeypatch)
+    assert found.path == tmp_path / "all hooks" / "prepare-commit-msg"
+    assert found.scope == "every repository"
+    stage(repository)
+    assert git(repository, "commit", GIT_CONFIG_GLOBAL=str(settings)).returncode == 0
+    assert last_message(repository) == SUGGESTED
+
+
+def test_a_folder_of_hooks_that_is_tracked_is_told(
+    repository: Repository, hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.git("config", "core.hooksPath", ".githooks")
+    below = Repository(repository.folder / "sub")
+    below.folder.mkdir()
+    found = hooked.install(below, monkeypatch)
+    assert found.path == repository.folder / ".githooks" / "prepare-commit-msg"
+    assert found.tracked
+    repository.git("config", "--unset", "core.hooksPath")
+    assert not hook.state(repository.folder).tracked
+
+
+def test_two_foreign_hooks_are_never_lost(
+    repository: Repository, hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = executable(repository, ".git/hooks/prepare-commit-msg", "#!/bin/sh\necho one\n")
+    hooked.install(repository, monkeypatch)
+    path.write_text("#!/bin/sh\necho two\n")
+    with pytest.raises(ConflictError, match="another tool's hook"):
+        hooked.install(repository, monkeypatch)
+    with pytest.raises(InputError, match="is not joco-mlx's hook"):
+        hook.uninstall(repository.folder)
+    assert path.read_text() == "#!/bin/sh\necho two\n"
+    assert (path.parent / BEFORE).read_text() == "#!/bin/sh\necho one\n"
+
+
+def test_what_is_no_work_tree_is_told(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "bare.git"], check=True)
+    for folder in (tmp_path, tmp_path / "bare.git"):
+        with pytest.raises(InputError, match="has no work tree"):
+            hook.state(folder)
+    with pytest.raises(InputError, match="There is no folder"):
+        hook.state(tmp_path / "nowhere")
+
+
+def test_the_real_thing_from_the_command_to_the_commit(
+    repository: Repository, tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A repository that brings a module of our name cannot get into the hook."""
+    run = make_run(tmp_path / "model", open_folder(tiny_model("qwen2")), max_seq_length=512)
+    repository.write("joco_mlx/__init__.py", "raise SystemExit('hostile')\n")
+    stage(repository)
+    words = [sys.executable, "-m", "joco_mlx", "hook", "install", "--repo", str(repository.folder)]
+    assert b"Installed: " in subprocess.run(words, cwd=tmp_path, capture_output=True, check=True).stdout
+    seen = tmp_path / "seen"
+    done = git(repository, "commit", editor=f"sh -c 'cp \"$1\" {seen}' -", JOCO_MLX_MODEL=str(run))
+    assert "hostile" not in done.stderr
+    assert "# joco-mlx suggested this message." in seen.read_text(), done.stderr
+    assert seen.read_text().split("\n")[0].strip()
