@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 GENERIC_CAP = 55
 """The most that a message can reach which would fit a thousand other commits."""
-_ENOUGH_GROUNDING = 0.5
+_NO_GROUNDING, _ENOUGH_GROUNDING = 0.25, 0.6
 _MANY_FILES = 15
 _SEARCHED_CHARS = 200_000
 _SHORTEST_STEM = 4
@@ -29,9 +29,17 @@ _GENERIC = re.compile(
     r"(?:the |a |some |in |of )*"
     r"(?:typos?|readme(?:\.md)?|docs?|documentation|changelog|lint(?:ing|er)?(?: errors?| issues?)?|bugs?|issues?|tests?"
     r"|code|stuff|things|formatting|style|comments?|deps|dependenc(?:y|ies)|versions?|changes?|fixes|errors?|build|ci)?"
-    r"|(?:fix|correct)(?: \w+)? (?:typos?|spelling|grammar)\b.*"
+    r"|(?:\w+ ){0,2}(?:typos?|misspell\w+|spelling|grammar|wording)\b.*"
 )
-_REFERENCE = re.compile(r"#\d+|\b(?!(?:AES|CP|ECMA|IEEE|ISO|PEP|RFC|RSA|SHA|UTF)-)[A-Z][A-Z0-9]+-\d+\b|https?://")
+_VAGUE = frozenset(
+    {"adjust", "clean", "cleanup", "enhance", "improve", "modify", "polish", "refine", "simplify", "tweak", "update"}
+)
+_NAME = re.compile(r"[`_./()<>@$=]|[a-z][A-Z]|\d|--\w")
+"""What names in code have and plain words do not."""
+_FEW_WORDS = 5
+_REFERENCE = re.compile(
+    r"#\d+|\b(?:issues?|pull)/\d+|\b(?!(?:AES|CP|ECMA|IEEE|ISO|PEP|RFC|RSA|SHA|UTF)-)[A-Z][A-Z0-9]+-\d+\b|https?://"
+)
 _UNFINISHED = frozenset(
     {"wip", "tmp", "temp", "temporary", "hack", "hacky", "todo", "fixme", "stuff", "misc", "various", "oops"}
 )
@@ -67,57 +75,68 @@ def score(candidate: "Candidate") -> Score:
 
 
 def format_points(candidate: "Candidate") -> int:
-    """20 for a header without a lint error, 10 for one that is conventional but breaks rules, else 0."""
+    """10 for a header without a lint error, 5 for one that is conventional but breaks rules, else 0."""
     if candidate.message is None:
         return 0
-    return 20 if is_valid(candidate.header) else 10
+    return 10 if is_valid(candidate.header) else 5
 
 
 def mood_points(candidate: "Candidate") -> int:
-    """15 when the description begins with an order ("add"), 0 when it does not ("added"), 8 when nobody can tell."""
+    """25 when the description begins with an order ("add"), 0 when it does not ("added"), 4 when nobody can tell.
+
+    Whoever does not give an order mostly tells no change: a symptom, a name, a version.
+    """
     verdict = is_order(candidate.words[0]) if candidate.words else False
-    return 8 if verdict is None else 15 * verdict
+    return 4 if verdict is None else 25 * verdict
 
 
 def information_points(candidate: "Candidate") -> int:
-    """20 for 3 to 12 words, 10 for two words or for 13 to 16, else 0."""
+    """10 for 3 to 12 words, 5 for two words or for 13 to 16, else 0."""
     count = len(candidate.words)
     if 3 <= count <= 12:
-        return 20
-    return 10 if count == 2 or 13 <= count <= 16 else 0
+        return 10
+    return 5 if count == 2 or 13 <= count <= 16 else 0
 
 
 def grounding_points(candidate: "Candidate") -> int:
-    """Up to 30: the share of the description's stems that the diff contains, full from one half on."""
+    """Up to 30: the share of the description's stems that the diff contains, from a quarter (0) to 0.6 (all)."""
     stems = {stem(part) for word in _content(candidate) for part in re.split(r"\W+", word) if _says_something(part)}
     if not stems:
         return 0
     text = candidate.lowered_patch[:_SEARCHED_CHARS]
     share = sum(_stands_in(text, wanted) for wanted in stems) / len(stems)
-    return round(30 * min(1.0, share / _ENOUGH_GROUNDING))
+    grounded = (share - _NO_GROUNDING) / (_ENOUGH_GROUNDING - _NO_GROUNDING)
+    return round(30 * min(1.0, max(0.0, grounded)))
 
 
 def type_points(candidate: "Candidate") -> int:
-    """15 when a quarter of the files is of a class that the type announces, 8 when any is, else 0."""
+    """25 when a quarter of the files is of a class that the type announces, 12 when any is, else 0."""
     if candidate.message is None or not candidate.changes:
         return 0
     expected = _EXPECTED.get(candidate.message.type)
     if expected is None:
-        return 15
+        return 25
     matching = sum(change.kind in expected for change in candidate.changes)
     if 4 * matching >= len(candidate.changes):
-        return 15
-    return 8 if matching else 0
+        return 25
+    return 12 if matching else 0
 
 
 def reference_penalty(candidate: "Candidate") -> int:
-    """-10 for an issue number or an address, which nobody can guess from a diff."""
-    return -10 if _REFERENCE.search(candidate.description) else 0
+    """-25 for an issue number or an address, which nobody can guess from a diff."""
+    return -25 if _REFERENCE.search(candidate.description) else 0
 
 
 def unfinished_penalty(candidate: "Candidate") -> int:
     """-10 for words such as "wip" and "misc"."""
     return -10 if _UNFINISHED.intersection(candidate.words) else 0
+
+
+def vague_penalty(candidate: "Candidate") -> int:
+    """-25 for two words, or for up to five that begin with "improve" or the like, that name nothing in the code."""
+    words = candidate.words
+    vague = len(words) == 2 or (0 < len(words) <= _FEW_WORDS and words[0] in _VAGUE)
+    return -25 if vague and not _NAME.search(candidate.description) else 0
 
 
 def topics_penalty(candidate: "Candidate") -> int:
@@ -143,6 +162,7 @@ RULES: tuple[tuple[str, Callable[["Candidate"], int]], ...] = (
     ("type", type_points),
     ("reference", reference_penalty),
     ("unfinished", unfinished_penalty),
+    ("vague", vague_penalty),
     ("topics", topics_penalty),
     ("files", files_penalty),
 )

@@ -42,6 +42,9 @@ IMPERATIVES = _words(
 )
 """Verbs that an order in a commit message begins with."""
 
+_FURTHER = _words("autodetect cleanup do don't dont setup typecheck")
+"""What stands for an order without being one in a dictionary: `do not`, and nouns that people write for verbs."""
+
 EMPTY_WORDS = _words(
     """
     a about after again all also an and any are as at avoid be because been before being better both but by can
@@ -63,7 +66,7 @@ _ENDINGS = re.compile(
 
 def is_order(word: str) -> bool | None:
     """Whether `word` is a verb in the imperative; None when that cannot be told from the word alone."""
-    if word in IMPERATIVES:
+    if word in IMPERATIVES or word in _FURTHER or word.removeprefix("re").lstrip("-") in IMPERATIVES:
         return True
     if word in EMPTY_WORDS or _NOT_IN_ORDERS.search(word):
         return False
