@@ -19,6 +19,7 @@ _RELEASE = re.compile(
     r"|v?\d+\.\d+(?:\.\d+)?\S*(?: release)?|release .*|.*\bchangelog for v?\d.*|back to (?:dev|snapshot).*",
     re.IGNORECASE,
 )
+_ONLY_A_VERSION = re.compile(r"(?:\S+ )?(?:to )?v?\d+\.\d+\.\d+\S*")
 _RELEASE_SCOPES = frozenset({"release", "releases", "version", "changelog", "master", "main"})
 _BUMP = re.compile(
     r"(?:(?:auto-?)?(?:bump|update|upgrade|pin|roll|renovate|refresh|sync)s?|lock file maintenance)\b"
@@ -27,6 +28,7 @@ _BUMP = re.compile(
     r"|bump \S+(?: version)?|lock file maintenance.*|update (?:npm|pnpm|yarn|cargo|go|all|non-major|rust crate)\b.*",
     re.IGNORECASE,
 )
+_NEVER_LAST = frozenset({"a", "an", "and", "at", "but", "from", "into", "of", "or", "the", "their", "with"})
 _DEPENDENCY_SCOPES = frozenset({"deps", "deps-dev", "dep", "dependencies", "devdeps", "dev-deps", "renovate"})
 _NO_LATIN = re.compile(r"[^\W\d_\u0000-\u024f]")
 _OTHER_TONGUE = re.compile(
@@ -45,6 +47,8 @@ def is_revert(candidate: Candidate, _limits: CurateConfig) -> bool:
 def is_release(candidate: Candidate, _limits: CurateConfig) -> bool:
     """Release noise: numbers that no diff explains."""
     scope = "" if candidate.message is None else (candidate.message.scope or "").lower()
+    if _ONLY_A_VERSION.fullmatch(candidate.description.strip()):
+        return True
     routine = candidate.message is not None and candidate.message.type in {"chore", "build", "ci", "docs"}
     return scope in _RELEASE_SCOPES or (routine and _RELEASE.fullmatch(candidate.description.strip()) is not None)
 
@@ -52,12 +56,15 @@ def is_release(candidate: Candidate, _limits: CurateConfig) -> bool:
 def is_dependency_bump(candidate: Candidate, _limits: CurateConfig) -> bool:
     """Another number in a lock file, which tools write by themselves."""
     scope = "" if candidate.message is None else (candidate.message.scope or "").lower()
-    return scope in _DEPENDENCY_SCOPES or _BUMP.fullmatch(candidate.description.strip()) is not None
+    routine = candidate.message is not None and candidate.message.type in {"chore", "build", "ci"}
+    bump = routine and candidate.words[:1] in (("bump",), ("upgrade",))
+    return bump or scope in _DEPENDENCY_SCOPES or _BUMP.fullmatch(candidate.description.strip()) is not None
 
 
 def ends_in_ellipsis(candidate: Candidate, _limits: CurateConfig) -> bool:
-    """A subject line that was cut off, by a hosting service for one."""
-    return candidate.header.endswith(("...", "\u2026"))
+    """A subject line that was cut off: by a hosting service, or in the middle of a sentence."""
+    last = candidate.words[-1] if candidate.words else ""
+    return candidate.header.endswith(("...", "\u2026")) or last in _NEVER_LAST
 
 
 def is_not_english(candidate: Candidate, _limits: CurateConfig) -> bool:
