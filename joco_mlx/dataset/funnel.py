@@ -15,6 +15,17 @@ _MEANINGS = {
     "empty": "no message or no change",
     "duplicate": "message of an older one",
 }
+_ORDER = list(dict.fromkeys([*(gate.reason for gate in (*HEADER_GATES, *PATCH_GATES)), *LATER_MEANINGS]))
+"""Reason codes in the order in which `build` asks."""
+_SETTINGS = {
+    "short-diff": "--minimum-diff-chars",
+    "long-diff": "--maximum-diff-chars",
+    "low-score": "--minimum-score",
+    "not-english": "--english-only",
+    "repository-cap": "--maximum-repository-share",
+    "author-cap": "--maximum-author-share",
+    "type-cap": "--maximum-type-share",
+}
 
 
 @dataclass
@@ -41,6 +52,12 @@ class Funnel:
         self.read += 1
         self.rejected[reason] += 1
 
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count some as rejected that were let in before."""
+        self.kept -= count
+        if count:
+            self.rejected[reason] += count
+
     def add(self, other: "Funnel") -> None:
         """Add the counts of another funnel."""
         self.merges += other.merges
@@ -53,6 +70,18 @@ class Funnel:
         """Say how many were kept, and why the others were not, the most frequent reason first."""
         reasons = "; ".join(f"{_MEANINGS[reason]}: {count:,}" for reason, count in self.ordered())
         return f"{self.repository}: kept {self.kept:,} of {self.read:,}" + (f" ({reasons})." if reasons else ".")
+
+    def strictest(self) -> str:
+        """Say which filter that a setting can loosen turned away most of what reached it; empty when none did."""
+        reached, found = self.read, (0.0, "")
+        for reason in _ORDER:
+            count = self.rejected[reason]
+            if reason in _SETTINGS and count and count / reached > found[0]:
+                share = count / reached
+                text = f"{_SETTINGS[reason]} turned away {count:,} of the {reached:,} that reached it ({share:.0%})"
+                found = (share, text)
+            reached -= count
+        return found[1]
 
     def ordered(self) -> list[tuple[str, int]]:
         """Return reason codes and counts, the most frequent first and equal ones by name."""
