@@ -3,7 +3,7 @@
 Format: https://huggingface.co/docs/hub/datasets-cards (YAML between two lines of dashes, then Markdown).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from joco_mlx.config import CurateConfig
 from joco_mlx.dataset.gates import SUBJECT_CHARS
@@ -33,19 +33,27 @@ from this dataset should name them.
 """
 
 
-def card(made: Stats, config: CurateConfig) -> str:
-    """Return the text of README.md; the same numbers give the same text."""
+def card(made: Stats, config: CurateConfig, *, how: str = "", more: Sequence[str] = ()) -> str:
+    """Return the text of README.md; the same numbers give the same text.
+
+    Args:
+        made: The numbers.
+        config: Limits and shares.
+        how: What was done, in place of what `extract` and `curate` do.
+        more: Further sections, each with its heading.
+    """
     parts = [
         _front_matter(made),
         "# Conventional commit messages\n\n"
         f"{made.records:,} commits from {_repositories(made)}, each a diff and the message that its author wrote.\n",
-        "## Numbers\n\n" + _table(("Metric", "Value"), made.guide_rows()),
-        _table(("Characters", "Minimum", "Mean", "Maximum"), _lengths(made)),
-        "## Types\n\n" + _table(("Type", "Records"), _rows(made.types)),
-        "## Scopes\n\n" + _table(("Scope", "Records"), _rows(made.scopes, _MOST_SCOPES)),
-        "## Repositories\n\n" + _table(("Repository", "Records"), _rows(made.repositories)),
+        "## Numbers\n\n" + table(("Metric", "Value"), made.guide_rows()),
+        table(("Characters", "Minimum", "Mean", "Maximum"), _lengths(made)),
+        "## Types\n\n" + table(("Type", "Records"), _rows(made.types)),
+        "## Scopes\n\n" + table(("Scope", "Records"), _rows(made.scopes, _MOST_SCOPES)),
+        "## Repositories\n\n" + table(("Repository", "Records"), _rows(made.repositories)),
         "## Format\n\n" + _FORMAT,
-        "## How it was made\n\n" + _filters(config),
+        *more,
+        "## How it was made\n\n" + (how or _filters(config)),
         "## Rights\n\n" + _RIGHTS,
     ]
     return "\n".join(parts)
@@ -105,7 +113,8 @@ def _rows(counts: Mapping[str, int], most: int | None = None) -> list[tuple[str,
     return [*rows[:most], (f"{len(rows) - most:,} others", f"{others:,}")]
 
 
-def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]] | list[tuple[str, str]]) -> str:
+def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a table in Markdown."""
     lines = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in (columns, *rows)]
     lines.insert(1, "|" + "---|" * len(columns))
     return "\n".join(lines) + "\n"

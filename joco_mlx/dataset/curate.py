@@ -92,10 +92,15 @@ def _first_of_each_message(records: Sequence[Record], funnel: Funnel) -> list[Re
     return list(oldest.values())
 
 
-def _write(folder: Path, splits: Splits, config: CurateConfig) -> None:
+def write_splits(folder: Path, splits: Splits) -> None:
+    """Write one JSONL file for each split, an empty one too."""
     for name, records in splits.items():
         with artifacts.whole_file(folder / f"{name}.jsonl") as file:
             file.writelines(map(encode_line, records))
+
+
+def _write(folder: Path, splits: Splits, config: CurateConfig) -> None:
+    write_splits(folder, splits)
     made = describe(splits)
     artifacts.write_json(folder / STATS, made.to_json())
     artifacts.write_text(folder / CARD, card(made, config))
