@@ -1,0 +1,214 @@
+"""What `build` is told to read: folders, addresses and lists of both, and how they come onto this machine.
+
+Decides the form of a list (`dataset/sources.toml` is one), where a mirror lies, and when it is fetched again: never
+when it has the commit that is asked for. Leaves reading to `repository`.
+"""
+
+import re
+import shutil
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from joco_mlx.dataset.plain_git import PlainGit
+from joco_mlx.errors import InputError, MachineError
+from joco_mlx.models.cache import cache_folder
+from joco_mlx.progress import Progress, Task, task
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+|[\w.-]+@[\w.-]+:\S+")
+_COMMITS_A_SECOND = 400
+_MEGABYTES_A_SECOND = 5
+_FIELDS = {"name": str, "url": str, "commit": str, "licence": str, "language": str, "commits": int, "megabytes": int}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One repository of those that were asked for."""
+
+    place: str
+    """A folder, or an address that git can clone."""
+    name: str | None = None
+    revision: str | None = None
+    """What to read, when a list pins it."""
+    licence: str = ""
+    commits: int = 0
+    """As the list says; 0 when it does not."""
+    megabytes: int = 0
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it has to be cloned."""
+        return _ADDRESS.fullmatch(self.place) is not None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a dry run says of one repository."""
+
+    name: str
+    where: str
+    """The mirror that is there, or "to fetch"."""
+    megabytes: int
+    """To fetch; 0 when nothing is."""
+    minutes: float
+    """Fetching and reading, on a machine like that of the measurements."""
+
+
+def read_sources(words: Sequence[str]) -> tuple[Wanted, ...]:
+    """Return the repositories that the words of a command line name, lists unfolded.
+
+    Raises:
+        InputError: A folder or list is not there, or a list is not of the form of `dataset/sources.toml`.
+    """
+    wanted: list[Wanted] = []
+    for word in words:
+        if _ADDRESS.fullmatch(word):
+            wanted.append(Wanted(word))
+        elif word.endswith(".toml"):
+            wanted += _read_list(Path(word))
+        elif Path(word).is_dir():
+            wanted.append(Wanted(word))
+        else:
+            raise InputError(
+                f"{word} is no folder, no address and no list.",
+                "Name a clone, an address such as https://host/owner/name, or a file such as dataset/sources.toml.",
+            )
+    return tuple(wanted)
+
+
+def forecast(wanted: Iterable[Wanted], mirrors: Path | None) -> tuple[Forecast, ...]:
+    """Say what would be fetched and how long it would take; nothing is fetched or read."""
+    return tuple(_forecast(item, mirrors or default_mirrors()) for item in wanted)
+
+
+def default_mirrors() -> Path:
+    """Return the folder in which mirrors are kept when nobody names one."""
+    return cache_folder() / "mirrors"
+
+
+def provide(wanted: Wanted, mirrors: Path | None, progress: Progress) -> Path:
+    """Return the folder of a repository, cloned or brought up to date first where it is not on this machine.
+
+    Raises:
+        MachineError: It cannot be cloned or fetched.
+    """
+    if not wanted.is_remote:
+        return Path(wanted.place)
+    folder = mirrors or default_mirrors()
+    there = _mirror(wanted.place, folder)
+    if there is not None:
+        if not _has(there, wanted.revision):
+            _fetch(there, wanted.place, progress)
+        return there
+    made = folder / f"{'+'.join(_path_words(wanted.place)[-2:])}.git"
+    _clone(wanted.place, made, progress)
+    return made
+
+
+def _read_list(path: Path) -> list[Wanted]:
+    try:
+        entries = tomllib.loads(path.read_text("utf-8")).get("source", [])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise InputError(f"{path} cannot be read as TOML: {problem}.", f"Repair or remove {path}.") from problem
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"{path} has no [[source]].", 'Write [[source]] and below it url = "https://...".')
+    return [_entry(entry, f"{path}, source {number}") for number, entry in enumerate(entries, 1)]
+
+
+def _entry(entry: Any, where: str) -> Wanted:
+    if not isinstance(entry, Mapping) or not entry.get("url"):
+        raise InputError(f"{where} has no url.", 'Write [[source]] and below it url = "https://...".')
+    for name, value in entry.items():
+        if name not in _FIELDS or not isinstance(value, _FIELDS[name]):
+            raise InputError(f"{where} sets {name} = {value!r}.", f"Known are: {', '.join(_FIELDS)}.")
+    return Wanted(
+        entry["url"],
+        entry.get("name"),
+        entry.get("commit"),
+        entry.get("licence", ""),
+        entry.get("commits", 0),
+        entry.get("megabytes", 0),
+    )
+
+
+def _forecast(wanted: Wanted, folder: Path) -> Forecast:
+    name = wanted.name or _path_words(wanted.place)[-1]
+    there = _mirror(wanted.place, folder) if wanted.is_remote else Path(wanted.place)
+    megabytes = 0 if there else wanted.megabytes
+    seconds = megabytes / _MEGABYTES_A_SECOND + wanted.commits / _COMMITS_A_SECOND
+    return Forecast(name, str(there or "to fetch"), megabytes, round(seconds / 60, 1))
+
+
+def _path_words(place: str) -> list[str]:
+    words = [word for word in re.split(r"[/\\:]", place.rstrip("/\\").removesuffix(".git")) if word.strip(".")]
+    return words or ["repository"]
+
+
+def _mirror(address: str, folder: Path) -> Path | None:
+    """Return the mirror of an address below `folder`, under one of the names that people give them."""
+    *_, owner, name = ["", *_path_words(address)]
+    names = (f"{owner}+{name}.git", f"{owner}+{name}/repo", f"{owner}/{name}.git", f"{owner}+{name}", f"{owner}/{name}")
+    for found in (folder / known for known in (*names, f"{name}.git", name)):
+        if (found / "HEAD").is_file() or (found / ".git").exists():
+            return found
+    return None
+
+
+def _has(mirror: Path, revision: str | None) -> bool:
+    git = PlainGit(mirror / ".git" if (mirror / ".git").is_dir() else mirror)
+    words = ("cat-file", "-e", f"{revision}^{{commit}}")
+    return revision is not None and git.run(*words).code == 0
+
+
+def _clone(address: str, made: Path, progress: Progress) -> None:
+    """Clone under a temporary name, so that what a killed build left is no mirror."""
+    import git  # noqa: PLC0415  (runs git when imported, and fails without it)
+
+    part = made.with_name(f"{made.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with task(progress, f"cloning {address}", 100, "%") as shown:
+        try:
+            git.Repo.clone_from(address, part, mirror=True, progress=_told(shown), env=_QUIET).close()
+        except git.exc.GitError as problem:
+            shutil.rmtree(part, ignore_errors=True)
+            raise _unreachable(address, problem) from problem
+    part.replace(made)
+
+
+def _fetch(mirror: Path, address: str, progress: Progress) -> None:
+    import git  # noqa: PLC0415  (runs git when imported, and fails without it)
+
+    with task(progress, f"fetching {address}", 100, "%") as shown, git.Repo(mirror) as repo:
+        try:
+            with repo.git.custom_environment(**_QUIET):
+                for remote in repo.remotes:
+                    remote.fetch(progress=_told(shown))
+        except git.exc.GitError as problem:
+            raise _unreachable(address, problem) from problem
+
+
+_QUIET = {"GIT_TERMINAL_PROMPT": "0"}
+"""Ask nobody for a password: what is asked for is public, or git knows the key."""
+
+
+def _told(shown: Task) -> Any:
+    """Return a callback of GitPython's that moves a bar from 0 to 100."""
+    reached = 0.0
+
+    def update(_code: int, count: str | float, most: str | float | None = None, _message: str = "") -> None:
+        nonlocal reached
+        share = 100 * float(count) / float(most or 0) if float(most or 0) else 0.0
+        if share > reached:
+            shown.advance(share - reached)
+            reached = share
+
+    return update
+
+
+def _unreachable(address: str, problem: Exception) -> MachineError:
+    said = [line.strip() for line in str(problem).splitlines() if "fatal:" in line or "error:" in line]
+    reason = said[-1].strip("'. ") if said else type(problem).__name__
+    return MachineError(f"{address} cannot be fetched: {reason}.", "Check the address and the network, then try again.")
