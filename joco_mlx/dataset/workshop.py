@@ -1,0 +1,98 @@
+"""The folder in which a build keeps what is done, so that a killed one goes on where it was.
+
+Decides where it lies (hidden, beside the dataset that is being built), what it holds (the plan, and one file for each
+finished shard under the digest of all that decides it) and who may use it (one process). It is gone when the dataset
+stands. Whatever is in it is either whole or has a temporary name.
+"""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from joco_mlx import artifacts
+from joco_mlx.dataset.shard import Shard
+from joco_mlx.errors import ConflictError, InputError
+
+_PLAN, _LOCK, _MADE, _OLD, _READY, _SHARDS = "plan.json", "lock", "dataset", "old", "ready", "shards"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The folder, while this process holds its lock."""
+
+    folder: Path
+
+    def plan(self, key: str, make: Callable[[], Any]) -> Any:
+        """Return the plan that an interrupted build with the same key made, or make it and keep it."""
+        path = self.folder / _PLAN
+        try:
+            kept = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            kept = None
+        if not isinstance(kept, dict) or kept.get("key") != key:
+            kept = {"key": key, "plan": make()}
+            artifacts.write_json(path, kept)
+        return kept["plan"]
+
+    def result(self, shard: Shard) -> Path:
+        """Return where the result of a shard is kept."""
+        return self.folder / _SHARDS / shard.key
+
+    def keep(self, shard: Shard, result: bytes) -> None:
+        """Keep the result of a shard, whole or not at all."""
+        with artifacts.whole_file(self.result(shard)) as file:
+            file.write(result)
+
+    @property
+    def made(self) -> Path:
+        """Where the dataset is put together before it takes its place."""
+        return self.folder / _MADE
+
+    def is_ready(self, key: str) -> bool:
+        """Whether a build with this key was killed while it delivered."""
+        try:
+            return (self.folder / _READY).read_text("ascii") == key
+        except OSError:
+            return False
+
+    def deliver(self, key: str, out: Path) -> None:
+        """Put the finished dataset where it belongs; what was there before goes. Killed in the middle, call it again."""
+        artifacts.write_text(self.folder / _READY, key)
+        if not self.made.exists():
+            return
+        if out.exists():
+            shutil.rmtree(self.folder / _OLD, ignore_errors=True)
+            out.replace(self.folder / _OLD)
+        self.made.replace(out)
+
+
+@contextmanager
+def workshop(out: Path) -> Iterator[Workshop]:
+    """Open the work folder of the dataset `out`; it stays when the block is interrupted after a shard was read.
+
+    Raises:
+        ConflictError: Another process is building `out`.
+    """
+    folder = out.parent / f".{out.name}.building"
+    with artifacts.telling_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConflictError(
+                f"{out} is being built by another process.", "Wait for it, or choose another --out."
+            ) from None
+        try:
+            yield Workshop(folder)
+        except BaseException as problem:
+            if isinstance(problem, InputError) or not (folder / _SHARDS).is_dir():
+                shutil.rmtree(folder)
+            raise
+        shutil.rmtree(folder)
