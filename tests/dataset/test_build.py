@@ -1,0 +1,227 @@
+"""Whole builds on real repositories: the same bytes however often they are interrupted, and nothing left behind."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import Repository
+from dataset_records import Notes
+
+from joco_mlx.commit.record import read_records
+from joco_mlx.config import BuildConfig
+from joco_mlx.dataset import build as building
+from joco_mlx.dataset.audit import audit
+from joco_mlx.dataset.build import build
+from joco_mlx.dataset.validate import validate
+from joco_mlx.errors import ConflictError, InputError
+
+WORDS = [
+    "cache",
+    "queue",
+    "store",
+    "parser",
+    "router",
+    "session",
+    "token",
+    "buffer",
+    "worker",
+    "filter",
+    "loader",
+    "writer",
+]
+VERBS = ["keep", "drop", "load", "store", "parse", "move", "merge", "close"]
+
+
+def grow(repository: Repository, commits: int, seed: str) -> None:
+    """Add commits that all gates let in, each unlike the others."""
+    for number in range(commits):
+        digest = hashlib.sha256(f"{seed}{number}".encode()).hexdigest()
+        verb, noun = VERBS[int(digest[0], 16) % len(VERBS)], WORDS[int(digest[1:3], 16) % len(WORDS)]
+        name = f"{seed}{noun}{digest[3:7]}"
+        body = "".join(f"{name}_{digest[place : place + 6]} = {place}\n" for place in range(8, 56, 4))
+        kind = ("fix", "feat", "refactor")[number % 3]
+        author = f"Person {digest[7]}"
+        files = {f"src/{name}.py": f"def {verb}_{name}():\n    pass\n{body}"}
+        repository.clock += 86_400
+        repository.commit(f"{kind}({noun}): {verb} {name} of {digest[40:46]}", files, GIT_AUTHOR_NAME=author)
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three small repositories."""
+    tmp_path = tmp_path_factory.mktemp("grown")
+    for name, commits in (("alpha", 14), ("beta", 9), ("gamma", 6)):
+        folder = tmp_path / name
+        folder.mkdir()
+        made = Repository(folder)
+        made.git("init", "--quiet", "--initial-branch=main")
+        made.commit("chore: begin", {"README.md": "hello\n"})
+        grow(made, commits, name)
+    return tmp_path
+
+
+@pytest.fixture
+def repositories(grown: Path, tmp_path: Path) -> list[str]:
+    """Copies of them."""
+    return [str(shutil.copytree(grown / name, tmp_path / "sources" / name)) for name in ("alpha", "beta", "gamma")]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_many_repositories_become_a_dataset_that_does_not_leak(repositories: list[str], tmp_path: Path) -> None:
+    notes = Notes()
+    made = build(BuildConfig(), repositories, tmp_path / "out" / "data", jobs=1, progress=notes)
+    told = validate(made.folder)
+    assert told.records > 20
+    assert told.test > 0
+    assert audit(made.folder).leaks == ()
+    assert names(tmp_path / "out") == ["data"]
+    assert set(made.manifest.parents) == {"alpha", "beta", "gamma"}
+    assert made.manifest.config["profile"] == "many-repositories"
+    counted = json.loads((made.folder / "stats.json").read_text())
+    assert counted["funnel"]["read"] == 32
+    assert counted["funnel"]["kept"] == told.records == 32 - sum(counted["funnel"]["rejected"].values())
+    assert "## Balance" in (made.folder / "README.md").read_text()
+    assert any("kept" in line for line in notes.lines)
+
+
+def test_one_repository_is_split_by_time_alone(repositories: list[str], tmp_path: Path) -> None:
+    made = build(BuildConfig(minimum_score=70), repositories[:1], tmp_path / "data", jobs=1)
+    assert made.manifest.config["profile"] == "single-repository"
+    assert (validate(made.folder).test, validate(made.folder).validation) == (0, 1)
+
+
+@pytest.mark.parametrize("executor", [None, lambda: ThreadPoolExecutor(3)], ids=["processes", "threads"])
+def test_whoever_reads_the_bytes_are_the_same(
+    executor: Callable[[], Executor] | None, repositories: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(BuildConfig(), repositories, tmp_path / "plain", jobs=1)
+    monkeypatch.setattr(building, "SHARD_COMMITS", 4)
+    given = executor() if executor else None
+    build(BuildConfig(), repositories, tmp_path / "other", jobs=2, executor=given)
+    assert content(tmp_path / "plain") == content(tmp_path / "other")
+
+
+def test_what_was_read_is_not_read_again(
+    repositories: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(BuildConfig(), repositories, tmp_path / "plain", jobs=1)
+    read: list[str] = []
+    whole = building.read_all
+
+    def stops_after(count: int) -> Callable[..., object]:
+        def few(shards: Sequence[building.Shard], executor: Executor | None) -> object:
+            for number, (shard, result) in enumerate(whole(shards, executor)):
+                if number == count:
+                    raise KeyboardInterrupt
+                read.append(shard.repository)
+                yield shard, result
+
+        return few
+
+    monkeypatch.setattr(building, "read_all", stops_after(2))
+    with pytest.raises(KeyboardInterrupt):
+        build(BuildConfig(), repositories, tmp_path / "data", jobs=1)
+    monkeypatch.setattr(building, "read_all", stops_after(99))
+    later = Repository(Path(repositories[0]), 1_800_000_000)
+    grow(later, 3, "later")
+    build(BuildConfig(), repositories, tmp_path / "data", jobs=1)
+    assert sorted(read) == ["alpha", "beta", "gamma"]
+    assert content(tmp_path / "plain") == content(tmp_path / "data")
+    assert names(tmp_path) == ["data", "plain", "sources"]
+
+
+def test_killed_at_any_moment_it_ends_in_the_same_bytes(repositories: list[str], tmp_path: Path) -> None:
+    build(BuildConfig(), repositories, tmp_path / "plain", jobs=1)
+    program = (
+        "import sys; from pathlib import Path; from joco_mlx.config import BuildConfig\n"
+        "from joco_mlx.dataset import build as b; b.SHARD_COMMITS = 4\n"
+        "if __name__ == '__main__':\n"
+        "    b.build(BuildConfig(), sys.argv[2:], Path(sys.argv[1]), jobs=1)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "data"), *repositories]
+    for seconds in (0.6, 0.9, 1.2):
+        child = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    if not (tmp_path / "data").exists() or (tmp_path / ".data.building").exists():
+        assert subprocess.run(command, check=False).returncode == 0
+    assert content(tmp_path / "plain") == content(tmp_path / "data")
+    assert names(tmp_path) == ["data", "plain", "sources"]
+
+
+@pytest.mark.parametrize("moment", ["before the move", "after the move"])
+def test_a_build_that_was_killed_while_it_delivered_is_completed(
+    moment: str, repositories: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(BuildConfig(), repositories, tmp_path / "plain", jobs=1)
+    whole = building.Workshop.deliver
+
+    def killed(self: building.Workshop, key: str, out: Path) -> None:
+        if moment == "after the move":
+            whole(self, key, out)
+        else:
+            (self.folder / "ready").write_text(key)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(building.Workshop, "deliver", killed)
+    with pytest.raises(KeyboardInterrupt):
+        build(BuildConfig(), repositories, tmp_path / "data", jobs=1)
+    monkeypatch.setattr(building.Workshop, "deliver", whole)
+    build(BuildConfig(), repositories, tmp_path / "data", jobs=1)
+    assert content(tmp_path / "plain") == content(tmp_path / "data")
+    assert names(tmp_path) == ["data", "plain", "sources"]
+
+
+def test_nothing_left_names_the_filter_and_leaves_no_file(repository: Repository, tmp_path: Path) -> None:
+    repository.commit("chore: begin", {"README.md": "hello\n"})
+    repository.commit("fix: something about nothing", {"a.py": "x = 1\n" * 5})
+    with pytest.raises(InputError, match="No record is left of 2 commits") as caught:
+        build(BuildConfig(), [str(repository.folder)], tmp_path / "out" / "data", jobs=1)
+    assert caught.value.hint.startswith("--minimum-score turned away 1 of the 1")
+    assert names(tmp_path / "out") == []
+
+
+def test_an_existing_dataset_is_replaced_only_on_request(repositories: list[str], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine").write_text("mine")
+    with pytest.raises(ConflictError, match="exists already"):
+        build(BuildConfig(), repositories, tmp_path / "data", jobs=1)
+    assert names(tmp_path) == ["data", "sources"]
+    build(BuildConfig(), repositories, tmp_path / "data", jobs=1, force=True)
+    assert names(tmp_path) == ["data", "sources"]
+    assert "mine" not in names(tmp_path / "data")
+
+
+def test_two_builds_of_one_dataset_do_not_meet(repositories: list[str], tmp_path: Path) -> None:
+    with building.workshop(tmp_path / "data"), pytest.raises(ConflictError, match="being built by another process"):
+        build(BuildConfig(), repositories, tmp_path / "data", jobs=1)
+
+
+def test_equal_names_are_told_apart(repositories: list[str], tmp_path: Path) -> None:
+    (tmp_path / "fork").mkdir()
+    os.rename(repositories[1], tmp_path / "fork" / "alpha")
+    made = build(BuildConfig(), [repositories[0], str(tmp_path / "fork" / "alpha")], tmp_path / "data", jobs=1)
+    found = {
+        record.metadata.repository
+        for split in ("train", "test")
+        for record in read_records(made.folder / f"{split}.jsonl")
+    }
+    assert found <= {"alpha", "fork-alpha"}
+    assert set(made.manifest.parents) == {"alpha", "fork-alpha"}
