@@ -1,0 +1,120 @@
+"""A model behind a server: Ollama's API, or the OpenAI-compatible one that llama.cpp, LM Studio and others speak.
+
+Decides what is sent (the same fitted diff that training shows, as one user turn; the server's template does the rest),
+when to ask again (a busy server) and what an answer that never comes means. A server that is gone ends the run, which
+goes on when it is back; a server that refuses or is too slow for one case fails that case.
+
+Formats: docs/api.md of github.com/ollama/ollama ("Generate a chat completion"), tools/server/README.md of
+github.com/ggml-org/llama.cpp ("/v1/chat/completions").
+"""
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from joco_mlx.bench.subject import NoAnswerError
+from joco_mlx.commit.prompt import SYSTEM
+from joco_mlx.errors import MachineError, UsageError
+
+ServerKind = Literal["ollama", "openai"]
+ADDRESSES: Mapping[ServerKind, str] = {"ollama": "http://127.0.0.1:11434", "openai": "http://127.0.0.1:8080/v1"}
+KEY_VARIABLE = "JOCO_MLX_API_KEY"
+TRIES = 5
+FIRST_PAUSE_SECONDS = 0.5
+"""Doubled after each try."""
+_BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+_SHOWN_CHARS = 120
+
+
+class Server:
+    """A model's name on a server."""
+
+    def __init__(self, kind: ServerKind, model: str, url: str | None, *, timeout_seconds: float) -> None:
+        self.url = (url or ADDRESSES[kind]).rstrip("/")
+        if urlsplit(self.url).scheme not in ("http", "https"):
+            raise UsageError(f"--url is {url}, but must be an address.", f"Give one such as {ADDRESSES[kind]}")
+        self._kind: ServerKind = kind
+        self._model = model
+        self._timeout = timeout_seconds
+
+    def complete(self, user_text: str, *, max_tokens: int, temperature: float, seed: int) -> str:
+        """Return the answer to one user turn, without surrounding white space.
+
+        Raises:
+            MachineError: The server cannot be reached.
+            NoAnswerError: It refuses this request, is too slow, stays busy or says something else than an answer.
+        """
+        ask = self._ollama if self._kind == "ollama" else self._openai
+        path, body = ask(user_text, max_tokens, temperature, seed)
+        reply = self._post(path, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+        try:
+            content = (
+                reply["message"]["content"] if self._kind == "ollama" else reply["choices"][0]["message"]["content"]
+            )
+        except (KeyError, IndexError, TypeError):
+            raise NoAnswerError("the reply has no message") from None
+        if not isinstance(content, str):
+            raise NoAnswerError("the reply's message is no text")
+        return content.strip()
+
+    def _ollama(self, user_text: str, max_tokens: int, temperature: float, seed: int) -> tuple[str, dict[str, Any]]:
+        options = {"temperature": temperature, "seed": seed, "num_predict": max_tokens}
+        return "/api/chat", {"model": self._model, "stream": False, "options": options, "messages": _turns(user_text)}
+
+    def _openai(self, user_text: str, max_tokens: int, temperature: float, seed: int) -> tuple[str, dict[str, Any]]:
+        settings = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens, "stream": False}
+        return "/chat/completions", {"model": self._model, **settings, "messages": _turns(user_text)}
+
+    def _post(self, path: str, body: bytes) -> Any:
+        for attempt in range(TRIES):
+            if attempt:
+                time.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+            try:
+                return self._once(path, body)
+            except urllib.error.HTTPError as problem:
+                if problem.code not in _BUSY:
+                    raise NoAnswerError(f"HTTP {problem.code}: {_told(problem)}") from None
+            except TimeoutError:
+                raise NoAnswerError(f"no answer within {self._timeout:g} s") from None
+            except (urllib.error.URLError, ConnectionError) as problem:
+                if isinstance(getattr(problem, "reason", None), TimeoutError):
+                    raise NoAnswerError(f"no answer within {self._timeout:g} s") from None
+                self._refuse_when_gone(attempt, problem)
+        raise NoAnswerError(f"the server was busy {TRIES} times")
+
+    def _refuse_when_gone(self, attempt: int, problem: Exception) -> None:
+        """Raise MachineError after the last try; one that is just starting again gets its time."""
+        if attempt == TRIES - 1:
+            reason = getattr(problem, "reason", problem)
+            raise MachineError(
+                f"The server at {self.url} cannot be reached: {reason}.",
+                "Start it and run the same command again; what is answered is kept.",
+            ) from problem
+
+    def _once(self, path: str, body: bytes) -> Any:
+        headers = {"Content-Type": "application/json"}
+        if os.environ.get(KEY_VARIABLE):
+            headers["Authorization"] = f"Bearer {os.environ[KEY_VARIABLE]}"
+        request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310  (http or https, checked above)
+        with urllib.request.urlopen(request, timeout=self._timeout) as reply:  # noqa: S310  (the same)
+            try:
+                return json.load(reply)
+            except ValueError:
+                raise NoAnswerError("the reply is not JSON") from None
+
+
+def _turns(user_text: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user_text}]
+
+
+def _told(problem: urllib.error.HTTPError) -> str:
+    try:
+        return problem.read(4 * _SHOWN_CHARS).decode("utf-8", "replace")[:_SHOWN_CHARS].strip()
+    except OSError:
+        return problem.reason
