@@ -1,0 +1,66 @@
+"""A model of ours in this process: a run, a fused folder, or a base model.
+
+Decides which dataset a model was trained on: what its run says, also for a fused model whose run is still there.
+"""
+
+from itertools import chain
+from pathlib import Path
+
+from joco_mlx import artifacts
+from joco_mlx.bench.subject import DIFF_MARK, Answerer, Subject
+from joco_mlx.commit.prompt import diff_budget, render, user_text
+from joco_mlx.commit.record import Record
+from joco_mlx.config import RUNS_FOLDER, BenchConfig
+from joco_mlx.models.runs import RUN_FILE, Run, open_run
+from joco_mlx.progress import Progress
+from joco_mlx.suggest.engines import Chosen, MlxEngine, choose
+
+
+def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
+    """Find what `config.model` means, without loading it.
+
+    Raises:
+        InputError: There is no such model, or no finished run.
+        MachineError: It must be fetched and cannot be.
+    """
+    chosen = choose(config.model, progress=progress)
+    run = _run_of(config.model, chosen)
+    adapter = artifacts.sha256(chosen.adapter / "adapters.safetensors") if chosen.adapter else None
+    identity = {
+        "model": chosen.folder.name,
+        "base": chosen.folder.digest,
+        "adapter": adapter,
+        "template": chosen.folder.template.name,
+        "max_seq_length": chosen.max_seq_length,
+    }
+    train, digest = (config.train, None) if config.train or not run else (Path(run.dataset.path), run.dataset.digest)
+    return Subject(
+        run.folder.name if run else chosen.folder.name,
+        identity,
+        render(chosen.folder.template, DIFF_MARK),
+        train,
+        digest,
+        lambda: _asking(MlxEngine(chosen, progress=progress), config),
+    )
+
+
+def _run_of(model: str | None, chosen: Chosen) -> Run | None:
+    """Return the run that a name means, or that a fused model was made from; None when there is none here."""
+    if model is None or any((place / model / RUN_FILE).is_file() for place in (Path(), RUNS_FOLDER)):
+        return open_run(model)
+    if not artifacts.is_finished(chosen.folder.path):
+        return None
+    made_from = artifacts.open_artifact(chosen.folder.path, "fused").manifest.parents.get("run")
+    places = chain(chosen.folder.path.resolve().parents, sorted(RUNS_FOLDER.glob("*")))
+    found = (place for place in places if (place / RUN_FILE).is_file() and artifacts.is_finished(place))
+    return next((open_run(place) for place in found if artifacts.sha256(place / artifacts.MANIFEST) == made_from), None)
+
+
+def _asking(engine: MlxEngine, config: BenchConfig) -> Answerer:
+    budget = diff_budget(engine.template, engine.max_seq_length, engine.count)
+
+    def answer(record: Record, seed: int) -> str:
+        prompt = render(engine.template, user_text(record.input, budget, engine.count))
+        return engine.complete(prompt, max_tokens=config.max_tokens, temperature=config.temperature, seed=seed)
+
+    return answer
