@@ -1,0 +1,178 @@
+"""A benchmark run, from a name and a file of cases to a folder with figures.
+
+Decides the order: what is asked, whether it was trained on, where the run lies, then one case after the other. The folder
+holds what decides the figures (`bench.json`, `prompt.txt`), every answer, and the figures; `timings.jsonl` alone depends
+on the machine, and no manifest lists it. Run again, the same command goes on where it was, or finds that it is done.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import re
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from joco_mlx import artifacts
+from joco_mlx.bench import cases as asked
+from joco_mlx.bench.answers import subject
+from joco_mlx.bench.cases import Case
+from joco_mlx.bench.finished import METRICS, Bench, open_bench
+from joco_mlx.bench.leaks import Leaks, find_leaks
+from joco_mlx.bench.live import LiveBench
+from joco_mlx.bench.metrics import metrics
+from joco_mlx.bench.results import RESULTS, Result, read_results
+from joco_mlx.bench.scores import judge
+from joco_mlx.bench.subject import Answerer, NoAnswerError, Subject
+from joco_mlx.bench.summary import summary
+from joco_mlx.commit.record import Record
+from joco_mlx.config import BENCH_FOLDER, BenchConfig
+from joco_mlx.dataset.formats import read_any
+from joco_mlx.errors import InputError
+from joco_mlx.progress import Progress, Silent, task
+
+SUMMARY = "summary.md"
+PROMPT = "prompt.txt"
+_ID_DIGITS = 8
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.]+")
+
+
+def run(
+    config: BenchConfig,
+    cases: Path,
+    out: Path | None = None,
+    run_id: str | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Bench:
+    """Ask a model every case and write down what came of it.
+
+    Args:
+        config: Which model, and how it is asked.
+        cases: A file of records or of foreign cases.
+        out: The run's folder; below `runs/bench` when None.
+        run_id: The folder's name there; made of model, cases and settings when None, so that the same command goes on.
+        progress: Who watches.
+
+    Raises:
+        InputError: The cases or the model cannot be read, or cases stand in the training data.
+        ConflictError: The folder holds another run, or another process writes it.
+        MachineError: The server cannot be reached, or the disk is full. What was answered is kept.
+    """
+    watched = progress or Silent()
+    chosen = subject(config, cases, progress=watched)
+    everything = asked.read_cases(cases, config.max_cases)
+    leaks = _leaks(chosen, everything, config, watched)
+    kept = [case for case in everything if leaks is None or case.key not in leaks.ways]
+    if not kept:
+        raise InputError(f"All {len(everything)} cases stand in the training data.", "Take other cases.")
+    document = _document(config, chosen, kept, leaks)
+    folder = out or BENCH_FOLDER / (run_id or _name(chosen, cases, document))
+    with LiveBench.open(folder, document, kept) as live:
+        if not live.finished:
+            _ask_all(live, chosen, kept[live.done :], config, watched)
+            _conclude(folder, chosen, document, config.seed)
+    return open_bench(folder)
+
+
+def _leaks(chosen: Subject, cases: Sequence[Case], config: BenchConfig, progress: Progress) -> Leaks | None:
+    """Look for the cases in the training data; None when nobody knows what that is."""
+    if chosen.train is None:
+        if "baseline" not in chosen.identity:
+            progress.note(
+                f"What {chosen.name} was trained on is not known, so no case was looked for in it (--train DIR)."
+            )
+        return None
+    with task(progress, "Looking for leaks", len(cases), "cases") as shown:
+        found = find_leaks(_training_records(chosen), cases)
+        shown.advance(len(cases))
+    if not config.allow_leak:
+        found.refuse(str(chosen.train))
+    elif found.ways:
+        progress.note(f"{len(found.ways)} of {len(cases)} cases were trained on and are left out.")
+    return found
+
+
+def _training_records(chosen: Subject) -> tuple[Record, ...]:
+    train = chosen.train
+    file = train / "train.jsonl" if train is not None and train.is_dir() else train
+    if file is None or not file.is_file():
+        raise InputError(
+            f"The dataset that {chosen.name} was trained on is not at {train} any more.", "Name it: --train DIR"
+        )
+    manifest = file.parent / artifacts.MANIFEST
+    if chosen.train_digest and manifest.is_file() and artifacts.sha256(manifest) != chosen.train_digest:
+        raise InputError(
+            f"The dataset at {train} is not the one that {chosen.name} was trained on any more.",
+            "Name that one, or this one if you know that it holds all of it: --train DIR",
+        )
+    return read_any(file)[0]
+
+
+def _document(config: BenchConfig, chosen: Subject, cases: Sequence[Case], leaks: Leaks | None) -> dict[str, Any]:
+    """Return what decides every answer and figure: what `bench.json` holds, without times and places."""
+    settings = dataclasses.asdict(config)
+    for place in ("model", "url", "train", "timeout_seconds", "max_cases", "allow_leak"):
+        del settings[place]
+    return {
+        "name": chosen.name,
+        "model": dict(chosen.identity),
+        "settings": settings,
+        "prompt_sha256": hashlib.sha256(chosen.prompt.encode()).hexdigest() if chosen.prompt else None,
+        "cases": {"count": len(cases), "sha256": asked.digest(cases)},
+        "leaks": leaks.to_json() if leaks else {"checked": False},
+        "versions": artifacts.versions() | _judges(),
+    }
+
+
+def _judges() -> dict[str, str]:
+    """Return the versions of the packages that decide scores and learned baselines; absent ones are left out."""
+    found = {}
+    for package in ("sacrebleu", "scikit-learn"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def _name(chosen: Subject, cases: Path, document: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:_ID_DIGITS]
+    return "-".join(_NOT_IN_A_NAME.sub("-", part).strip("-") for part in (chosen.name, cases.stem, digest))
+
+
+def _ask_all(live: LiveBench, chosen: Subject, cases: Sequence[Case], config: BenchConfig, progress: Progress) -> None:
+    if not cases:
+        return
+    answerer = chosen.open()
+    with task(progress, f"Asking {chosen.name}", len(cases), "cases") as shown:
+        for case in cases:
+            began = time.monotonic()
+            result = _ask(answerer, case, config.seed)
+            live.write(result, time.monotonic() - began)
+            shown.advance(1, valid=f"{live.valid}/{live.done}")
+
+
+def _ask(answerer: Answerer, case: Case, seed: int) -> Result:
+    answer, error = "", None
+    try:
+        answer = answerer(case.record, _seed_of(case, seed))
+    except NoAnswerError as problem:
+        error = str(problem)
+    return Result.of(case, answer, error, judge(answer, case.record.output, case.record.input))
+
+
+def _seed_of(case: Case, seed: int) -> int:
+    """Return the seed of a case's answer: the same wherever the run was interrupted; 31 bits, as servers take it."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {case.key}".encode()).digest()[:4], "big") >> 1
+
+
+def _conclude(folder: Path, chosen: Subject, document: dict[str, Any], seed: int) -> None:
+    results = read_results(folder)
+    figures = {**metrics(results, seed=seed), "leaks": document["leaks"]}
+    artifacts.write_text(folder / PROMPT, chosen.prompt)
+    artifacts.write_json(folder / METRICS, figures)
+    artifacts.write_text(folder / SUMMARY, summary(chosen.name, figures, results))
+    files = [folder / name for name in (LiveBench.DOCUMENT, RESULTS, METRICS, SUMMARY, PROMPT)]
+    artifacts.seal(folder, "bench", config=document, parents={}, files=files)
