@@ -170,11 +170,12 @@ def _clone(address: str, made: Path, progress: Progress) -> None:
     shutil.rmtree(part, ignore_errors=True)
     made.parent.mkdir(parents=True, exist_ok=True)
     with task(progress, f"cloning {address}", 100, "%") as shown:
+        watcher = _watcher(shown)
         try:
-            git.Repo.clone_from(address, part, mirror=True, progress=_told(shown), env=_QUIET).close()
+            git.Repo.clone_from(address, part, mirror=True, progress=watcher, env=_QUIET).close()
         except git.exc.GitError as problem:
             shutil.rmtree(part, ignore_errors=True)
-            raise _unreachable(address, problem) from problem
+            raise _unreachable(address, watcher.error_lines, problem) from problem
     part.replace(made)
 
 
@@ -182,33 +183,38 @@ def _fetch(mirror: Path, address: str, progress: Progress) -> None:
     import git  # noqa: PLC0415  (runs git when imported, and fails without it)
 
     with task(progress, f"fetching {address}", 100, "%") as shown, git.Repo(mirror) as repo:
+        watcher = _watcher(shown)
         try:
             with repo.git.custom_environment(**_QUIET):
                 for remote in repo.remotes:
-                    remote.fetch(progress=_told(shown))
+                    remote.fetch(progress=watcher)
         except git.exc.GitError as problem:
-            raise _unreachable(address, problem) from problem
+            raise _unreachable(address, watcher.error_lines, problem) from problem
 
 
 _QUIET = {"GIT_TERMINAL_PROMPT": "0"}
 """Ask nobody for a password: what is asked for is public, or git knows the key."""
 
 
-def _told(shown: Task) -> Any:
-    """Return a callback of GitPython's that moves a bar from 0 to 100."""
-    reached = 0.0
+def _watcher(shown: Task) -> Any:
+    """Return what GitPython tells its progress to: it moves a bar from 0 to 100 and keeps git's complaints."""
+    import git  # noqa: PLC0415  (runs git when imported, and fails without it)
 
-    def update(_code: int, count: str | float, most: str | float | None = None, _message: str = "") -> None:
-        nonlocal reached
-        share = 100 * float(count) / float(most or 0) if float(most or 0) else 0.0
-        if share > reached:
-            shown.advance(share - reached)
-            reached = share
+    class Watcher(git.RemoteProgress):
+        reached = 0.0
 
-    return update
+        def update(
+            self, op_code: int, cur_count: str | float, max_count: str | float | None = None, message: str = ""
+        ) -> None:
+            share = 100 * float(cur_count) / float(max_count or 0) if float(max_count or 0) else 0.0
+            if share > self.reached:
+                shown.advance(share - self.reached)
+                self.reached = share
+
+    return Watcher()
 
 
-def _unreachable(address: str, problem: Exception) -> MachineError:
-    said = [line.strip() for line in str(problem).splitlines() if "fatal:" in line or "error:" in line]
-    reason = said[-1].strip("'. ") if said else type(problem).__name__
+def _unreachable(address: str, complaints: Sequence[str], problem: Exception) -> MachineError:
+    said = [line.strip() for line in complaints if line.strip()]
+    reason = said[0].removeprefix("fatal: ").rstrip(".") if said else type(problem).__name__
     return MachineError(f"{address} cannot be fetched: {reason}.", "Check the address and the network, then try again.")
