@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
-from joco_mlx.cli import render
+from joco_mlx.cli import dataset_build, render
 from joco_mlx.cli.settings import option, settings
 from joco_mlx.config import CurateConfig, ExtractConfig
 
 app = typer.Typer(
     help="Read git history, make a dataset, look at it and check it.", no_args_is_help=True, rich_markup_mode=None
 )
+
+for command in (dataset_build.build, dataset_build.explain, dataset_build.audit):
+    app.command()(command)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[Path, typer.Argument(help="Dataset folder.")]
@@ -36,7 +39,7 @@ def extract(
     with render.progress() as progress:
         funnel = extract_to_file(config, repositories, out, progress=progress)
     if json:
-        render.say_json({"out": out, "read": funnel.read, "kept": funnel.kept, "rejected": dict(funnel.ordered())})
+        render.say_json({"out": out, **funnel.to_json()})
         return
     render.say(f"{out}: {funnel.kept:,} records.")
     render.say(f"Next: joco-mlx dataset curate {out} --out DIR")

@@ -45,13 +45,7 @@ class BuildReport:
         """Return what `stats.json` holds beside the numbers of the records."""
         funnel = self.funnel
         return {
-            "funnel": {
-                "merges": funnel.merges,
-                "read": funnel.read,
-                "kept": funnel.kept,
-                "rejected": dict(funnel.ordered()),
-                "skipped": len(funnel.skipped),
-            },
+            "funnel": funnel.to_json(),
             "strictest": funnel.strictest(),
             "types_before_balance": dict(sorted(self.types_before.items(), key=lambda item: (-item[1], item[0]))),
             "masked": dict(sorted(self.masked.items())),

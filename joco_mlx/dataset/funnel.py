@@ -1,7 +1,9 @@
 """What became of the commits of a repository, or the records of a file: counted, and told in a sentence."""
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from joco_mlx.dataset.gates import GATES
 from joco_mlx.dataset.git_stream import Skipped
@@ -86,6 +88,12 @@ class Funnel:
     def ordered(self) -> list[tuple[str, int]]:
         """Return reason codes and counts, the most frequent first and equal ones by name."""
         return sorted(self.rejected.items(), key=lambda item: (-item[1], item[0]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts, and every commit that could not be read, under stable names."""
+        skipped = [dataclasses.asdict(item) for item in self.skipped]
+        counts = {"merges": self.merges, "read": self.read, "kept": self.kept, "rejected": dict(self.ordered())}
+        return {**counts, "skipped": skipped}
 
     def told_skipped(self) -> str:
         """Say which commits could not be read, and why; empty when all could."""
