@@ -1,0 +1,65 @@
+"""`joco-mlx bench`: is a model better than another, by how much, and is that sure?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from joco_mlx.cli import render
+from joco_mlx.cli.settings import option, settings
+from joco_mlx.config import BENCH_FOLDER, BenchConfig
+
+app = typer.Typer(
+    help="Measure models and baselines on commits they have not seen.", no_args_is_help=True, rich_markup_mode=None
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def run(
+    cases: Annotated[
+        Path, typer.Option("--cases", help="Records to ask: a split of a dataset, or JSONL from extract.")
+    ],
+    model: Annotated[str | None, option(BenchConfig, "model")] = None,
+    engine: Annotated[str | None, option(BenchConfig, "engine")] = None,
+    url: Annotated[str | None, option(BenchConfig, "url")] = None,
+    max_cases: Annotated[int | None, option(BenchConfig, "max_cases", "--max")] = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", help=f"Name of the run's folder in {BENCH_FOLDER}.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run's folder, when it lies elsewhere.")] = None,
+    temperature: Annotated[float | None, option(BenchConfig, "temperature")] = None,
+    max_tokens: Annotated[int | None, option(BenchConfig, "max_tokens")] = None,
+    timeout_seconds: Annotated[float | None, option(BenchConfig, "timeout_seconds", "--timeout")] = None,
+    seed: Annotated[int | None, option(BenchConfig, "seed")] = None,
+    train: Annotated[Path | None, option(BenchConfig, "train")] = None,
+    allow_leak: Annotated[bool | None, option(BenchConfig, "allow_leak", "--allow-leak")] = None,
+    json: Json = False,
+) -> None:
+    """Ask a model or a baseline every case, and write figures with intervals."""
+    flags = dict(locals())
+    config = settings(BenchConfig, "bench", {key: flags[key] for key in BenchConfig.__dataclass_fields__})
+    from joco_mlx.bench.run import run as ask
+
+    with render.progress() as progress:
+        done = ask(config, cases, out, run_id, progress=progress)
+    if json:
+        render.say_json({"folder": done.artifact.folder, **done.metrics})
+        return
+    from joco_mlx.bench.summary import figures
+
+    render.table(("Figure", "Value", "95 % interval"), figures(done.metrics), right=("Value",))
+    render.say(f"\n{done.artifact.folder / 'summary.md'}: {done.metrics['cases']:,} cases.")
+
+
+@app.command()
+def runs(json: Json = False) -> None:
+    """List the runs that lie in their usual place."""
+    from joco_mlx.bench.finished import list_runs
+
+    found = list_runs()
+    if json:
+        render.say_json([vars(item) for item in found])
+        return
+    columns = ("Run", "Model", "Cases", "Strictly valid", "Type accuracy", "chrF")
+    rows = [(item.id, item.model, item.cases, item.valid, item.type_accuracy, item.chrf) for item in found]
+    render.table(columns, rows, right=columns[2:])
