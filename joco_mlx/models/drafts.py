@@ -1,0 +1,196 @@
+"""A model and a prompt become several drafts of one answer, each with how likely the model finds it.
+
+Decides how decoding is held to a grammar: before each token llguidance says which ones may follow, as a bit mask that
+NumPy applies, and the rest cannot be drawn. Its kernels for MLX need Metal; a mask in NumPy costs well under a
+millisecond and is the same everywhere. The prompt is read once for all drafts.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from llguidance import LLMatcher, LLTokenizer
+from numpy.typing import NDArray
+
+from joco_mlx.commit.prompt import Template
+from joco_mlx.errors import InputError
+from joco_mlx.models.compute import mx, nn
+
+# The line above loads a fast BLAS, which must happen before anything imports mlx.
+# isort: split
+from mlx_lm.models.cache import make_prompt_cache, trim_prompt_cache
+
+from joco_mlx.models.generate import PREFILL_TOKENS
+from joco_mlx.models.tokens import TOKENIZER_FILE, Tokenizer
+
+_Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One answer."""
+
+    text: str
+    likelihood: float | None
+    """Mean log-probability of a token, as the model gives it without any grammar; None when nobody knows."""
+    was_cut: bool = False
+    """Whether it ended because the grammar or the limit left it nothing else."""
+
+
+class Constraint:
+    """A grammar over the tokens of one model."""
+
+    def __init__(self, tokenizer: Tokenizer, template: Template, vocabulary: int) -> None:
+        self._tokens = LLTokenizer(
+            str(tokenizer.folder / TOKENIZER_FILE), n_vocab=vocabulary, eos_token=tokenizer.end_id(template)
+        )
+        self._vocabulary = vocabulary
+
+    def matcher(self, grammar: str) -> LLMatcher:
+        """Return a fresh reader of `grammar`.
+
+        Raises:
+            InputError: The grammar is none.
+        """
+        made = LLMatcher(self._tokens, grammar, log_level=0)
+        if made.is_error():
+            raise InputError(f"The form of the message is no grammar: {made.get_error()}.", "Check --type and --scope.")
+        return made
+
+    def allowed(self, matcher: LLMatcher) -> NDArray[np.bool_]:
+        """Return which tokens may follow, (vocabulary,)."""
+        bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)
+        return np.unpackbits(bits, count=self._vocabulary, bitorder="little").view(np.bool_)
+
+
+def draft(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    template: Template,
+    prompt: str,
+    *,
+    grammar: str | None,
+    temperatures: Sequence[float],
+    max_tokens: int,
+    seed: int = 0,
+) -> list[Draft]:
+    """Return one draft for each temperature, in that order.
+
+    Args:
+        model: From `load_model`, in inference mode.
+        tokenizer: Of the same model.
+        template: How the prompt was rendered.
+        prompt: From `commit.prompt.render`.
+        grammar: llguidance's Lark; None decodes freely.
+        temperatures: 0 takes the likeliest token each time; more draws from the distribution.
+        max_tokens: Longest answer. A grammar is always brought to an end that it accepts, if that takes more.
+        seed: Of the draws.
+
+    Raises:
+        InputError: `grammar` is none.
+    """
+    ids = tokenizer.encode_prompt(prompt)
+    cache = _read(model, ids[:-1])
+    draw = np.random.default_rng(seed)
+    step = _stepper(model, cache)
+    constraint: Constraint | None = None
+    made = []
+    for temperature in temperatures:
+        scores, whole = step(ids[-1])
+        if grammar is not None and constraint is None:
+            constraint = Constraint(tokenizer, template, len(scores))
+        rules = (constraint, constraint.matcher(grammar)) if constraint and grammar is not None else None
+        writer = _Writer(tokenizer, template, rules, temperature, max_tokens, draw)
+        steps = 1
+        while (token := writer.take(scores, whole)) is not None:
+            scores, whole = step(token)
+            steps += 1
+        trim_prompt_cache(cache, steps)
+        made.append(writer.draft())
+    return made
+
+
+class _Writer:
+    """One draft while it is written."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        template: Template,
+        rules: tuple[Constraint, LLMatcher] | None,
+        temperature: float,
+        max_tokens: int,
+        draw: np.random.Generator,
+    ) -> None:
+        self.tokenizer, self.template, self.rules = tokenizer, template, rules
+        self.temperature, self.max_tokens, self.draw = temperature, max_tokens, draw
+        self.stops = {tokenizer.end_id(template), *tokenizer.control_tokens().values()}
+        self.ids: list[int] = []
+        self.total = 0.0
+        self.counted = 0
+        self.was_cut = False
+
+    def take(self, scores: _Scores, whole: float) -> int | None:
+        """Choose the next token from `scores` (vocabulary,), whose log-sum-exp is `whole`; None ends the draft."""
+        if self._is_over():
+            return None
+        token = self._chosen(scores)
+        self.total += float(scores[token]) - whole
+        self.counted += 1
+        if token in self.stops:
+            return None
+        self.ids.append(token)
+        if self.rules is None:
+            text = self.tokenizer.decode(self.ids)
+            return None if any(marker in text for marker in self.template.markers) else token
+        self.rules[1].consume_token(token)
+        return token
+
+    def draft(self) -> Draft:
+        text = self.tokenizer.decode(self.ids)
+        for marker in self.template.markers:
+            text = text.partition(marker)[0]
+        return Draft(text.strip(), self.total / max(1, self.counted), self.was_cut)
+
+    def _is_over(self) -> bool:
+        if self.rules is None:
+            self.was_cut = len(self.ids) >= self.max_tokens
+            return self.was_cut
+        matcher = self.rules[1]
+        self.was_cut = matcher.is_stopped() or (len(self.ids) >= self.max_tokens and matcher.is_accepting())
+        return self.was_cut
+
+    def _chosen(self, scores: _Scores) -> int:
+        if self.rules is None:
+            places, values = np.arange(len(scores)), scores
+        else:
+            constraint, matcher = self.rules
+            places = np.flatnonzero(constraint.allowed(matcher))
+            values = scores[places]
+            self.was_cut = len(places) == 1 and int(places[0]) in self.stops
+        if self.temperature <= 0:
+            return int(places[values.argmax()])
+        weights = np.exp((values - values.max()) / np.float32(self.temperature), dtype=np.float64)
+        return int(places[self.draw.choice(len(places), p=weights / weights.sum())])
+
+
+def _read(model: nn.Module, ids: Sequence[int]) -> list[Any]:
+    """Return the model's memory of a prompt."""
+    cache = make_prompt_cache(model)
+    for start in range(0, len(ids), PREFILL_TOKENS):
+        model(mx.array(list(ids[start : start + PREFILL_TOKENS]))[None], cache=cache)
+        mx.eval([entry.state for entry in cache])
+    return list(cache)
+
+
+def _stepper(model: nn.Module, cache: list[Any]) -> Callable[[int], tuple[_Scores, float]]:
+    """Return a function from a token to the scores (vocabulary,) of what follows it, and their log-sum-exp."""
+
+    def step(token: int) -> tuple[_Scores, float]:
+        scores = model(mx.array([[token]]), cache=cache)[0, -1].astype(mx.float32)
+        whole = mx.logsumexp(scores)
+        mx.eval(scores, whole)
+        return np.array(scores), float(whole)
+
+    return step
