@@ -1,0 +1,135 @@
+"""The form that decoding cannot leave, held against commitlint's verdicts."""
+
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from joco_mlx.commit.grammar import TYPES
+from joco_mlx.commit.message import is_valid, parse
+from joco_mlx.commit.prompt import TEMPLATES, render
+from joco_mlx.models.drafts import Constraint, draft
+from joco_mlx.models.folder import open_folder
+from joco_mlx.models.load import load_model
+from joco_mlx.models.tokens import Tokenizer
+from joco_mlx.suggest.grammar import Form
+
+FORMS = {
+    "any": Form(),
+    "one type": Form(types=("fix",)),
+    "scopes": Form(scopes=("core", "a/b", "ui.kit"), needs_scope=True),
+    "a fixed scope": Form(scopes=("parser",), needs_scope=True, types=("feat", "fix")),
+    "no scope": Form(forbids_scope=True),
+    "short": Form(header_chars=30),
+    "a short subject": Form(subject_chars=12),
+    "a body": Form(body=True),
+}
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_model: Callable[..., Path]) -> tuple[object, Tokenizer]:
+    folder = open_folder(tiny_model("qwen2"))
+    return load_model(folder), Tokenizer.from_folder(folder.path)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_random_model_writes_valid_messages_only(name: str, parts: tuple[object, Tokenizer]) -> None:
+    form, (model, tokenizer) = FORMS[name], parts
+    prompt = render(TEMPLATES["chatml"], "M a.py +1 -0 source\n")
+    heat = [0.0, *[1.5] * 9]
+    made = draft(
+        model, tokenizer, TEMPLATES["chatml"], prompt, grammar=form.grammar(), temperatures=heat, max_tokens=20
+    )  # type: ignore[arg-type]
+    assert len(made) == len(heat)
+    for one in made:
+        header, _, rest = one.text.partition("\n")
+        assert is_valid(one.text), one.text
+        assert form.admits(header), header
+        assert len(header) <= min(72, form.header_chars)
+        assert form.body or not rest
+        assert one.likelihood is not None
+        assert one.likelihood < 0
+        shorter = form.shortened(header, was_cut=one.was_cut)
+        assert is_valid(shorter)
+        assert form.admits(shorter)
+
+
+def test_every_message_of_the_form_is_valid_to_commitlint(parts: tuple[object, Tokenizer]) -> None:
+    """Drawn from the grammar alone, without a model: 300 walks through it."""
+    _, tokenizer = parts
+    constraint = Constraint(tokenizer, TEMPLATES["chatml"], tokenizer.vocabulary_size)
+    end, draw = tokenizer.end_id(TEMPLATES["chatml"]), random.Random(5)
+    for _ in range(300):
+        matcher, ids = constraint.matcher(Form().grammar()), []
+        while not matcher.is_stopped():
+            token = draw.choice(constraint.allowed(matcher).nonzero()[0].tolist())
+            if token == end:
+                break
+            matcher.consume_token(token)
+            ids.append(token)
+        text = tokenizer.decode(ids)
+        assert is_valid(text), text
+        assert len(text) <= 72
+        assert parse(text) is not None
+
+
+def test_the_first_draft_is_the_likeliest_and_every_draft_reads_the_same_prompt(
+    parts: tuple[object, Tokenizer],
+) -> None:
+    model, tokenizer = parts
+    prompt = render(TEMPLATES["chatml"], "M a.py +1 -0 source\n")
+    asked = {"grammar": Form().grammar(), "max_tokens": 30}
+    [alone] = draft(model, tokenizer, TEMPLATES["chatml"], prompt, temperatures=[0.0], **asked)  # type: ignore[arg-type]
+    heat = [0.0, 1.0, 0.0]
+    several = draft(model, tokenizer, TEMPLATES["chatml"], prompt, temperatures=heat, **asked)  # type: ignore[arg-type]
+    assert several[0] == alone
+    assert several[2].text == alone.text
+
+
+def test_free_drafts_are_the_answers_of_free_decoding(parts: tuple[object, Tokenizer]) -> None:
+    from joco_mlx.models.generate import complete
+
+    model, tokenizer = parts
+    template = TEMPLATES["chatml"]
+    for text in ("M a.py +1 -0 source\n", "A b\n" * 300):
+        prompt = render(template, text)
+        wanted = complete(model, tokenizer, template, prompt, max_tokens=12)  # type: ignore[arg-type]
+        [found] = draft(model, tokenizer, template, prompt, grammar=None, temperatures=[0.0], max_tokens=12)  # type: ignore[arg-type]
+        assert found.text == wanted
+
+
+@given(
+    st.fixed_dictionaries({"type": st.sampled_from(TYPES), "scope": st.text(max_size=30), "description": st.text()}),
+    st.sampled_from(list(FORMS.values())),
+)
+def test_fields_become_a_header(parts: dict[str, object], form: Form) -> None:
+    header = form.header_of(parts)
+    assert len(header) <= form.header_chars
+    assert "\n" not in header
+    description = str(parts["description"])
+    if description[:1].isascii() and description.isalpha() and description.isascii() and not form.needs_scope:
+        assert is_valid(header) or parts["type"] not in form.types
+
+
+@pytest.mark.parametrize(
+    ("header", "cut", "kept"),
+    [
+        ("feat: add a parser", False, "feat: add a parser"),
+        ("feat: add a parser for di", True, "feat: add a parser for"),
+        ("feat: add.", False, "feat: add"),
+        ("feat: " + "word " * 20, False, "feat: " + "word " * 12 + "word"),
+    ],
+)
+def test_a_header_ends_with_a_whole_word(header: str, cut: bool, kept: str) -> None:
+    assert Form().shortened(header, was_cut=cut) == kept
+
+
+def test_llguidance_is_not_loaded_for_help() -> None:
+    import subprocess
+
+    program = "import sys, joco_mlx.cli.main; print('llguidance' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"
