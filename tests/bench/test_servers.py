@@ -1,0 +1,163 @@
+"""Servers that answer, are busy, refuse, are slow or are gone: a small real one on 127.0.0.1."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_records import record
+
+from joco_mlx.bench import servers
+from joco_mlx.bench.results import read_results
+from joco_mlx.bench.run import run
+from joco_mlx.bench.servers import Server
+from joco_mlx.bench.subject import NoAnswerError
+from joco_mlx.commit.record import write_records
+from joco_mlx.config import BenchConfig
+from joco_mlx.errors import MachineError, UsageError
+
+Reply = Callable[[dict[str, Any]], tuple[int, Any]]
+
+
+class Fake:
+    """A server whose reply to a request a test decides."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.reply: Reply = lambda body: (200, {})
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                fake.asked.append((self.path, body))
+                status, value = fake.reply(body)
+                content = value if isinstance(value, bytes) else json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *values: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
+    monkeypatch.setattr(servers, "FIRST_PAUSE_SECONDS", 0.005)
+    made = Fake()
+    yield made
+    made.stop()
+
+
+def ollama_says(text: str) -> dict[str, Any]:
+    return {"model": "joco", "message": {"role": "assistant", "content": text}, "done": True}
+
+
+def openai_says(text: str) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
+
+
+def ask(server: Server) -> str:
+    return server.complete("M a.py +1 -0 source", max_tokens=48, temperature=0.5, seed=7)
+
+
+def test_ollama_is_asked_as_its_api_says(fake: Fake) -> None:
+    fake.reply = lambda body: (200, ollama_says(" fix: close it\n"))
+    assert ask(Server("ollama", "joco", fake.url, timeout_seconds=5)) == "fix: close it"
+    path, body = fake.asked[0]
+    assert path == "/api/chat"
+    assert (body["model"], body["stream"]) == ("joco", False)
+    assert body["options"] == {"temperature": 0.5, "seed": 7, "num_predict": 48}
+    assert [turn["role"] for turn in body["messages"]] == ["system", "user"]
+
+
+def test_openai_is_asked_as_its_api_says(fake: Fake) -> None:
+    fake.reply = lambda body: (200, openai_says("fix: close it"))
+    assert ask(Server("openai", "joco", f"{fake.url}/v1/", timeout_seconds=5)) == "fix: close it"
+    path, body = fake.asked[0]
+    assert path == "/v1/chat/completions"
+    assert (body["temperature"], body["seed"], body["max_tokens"]) == (0.5, 7, 48)
+
+
+def test_a_busy_server_is_asked_again(fake: Fake) -> None:
+    replies = iter([(503, {}), (429, {}), (200, ollama_says("fix: a"))])
+    fake.reply = lambda body: next(replies)
+    assert ask(Server("ollama", "joco", fake.url, timeout_seconds=5)) == "fix: a"
+    fake.reply = lambda body: (503, {})
+    with pytest.raises(NoAnswerError, match="busy 5 times"):
+        ask(Server("ollama", "joco", fake.url, timeout_seconds=5))
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ((400, {"error": "too long"}), 'HTTP 400: {"error": "too long"}'),
+        ((200, b"<html>"), "not JSON"),
+        ((200, {"done": True}), "no message"),
+        ((200, {"message": {"content": None}}), "no text"),
+    ],
+)
+def test_what_is_no_answer_fails_the_case(reply: tuple[int, Any], told: str, fake: Fake) -> None:
+    fake.reply = lambda body: reply
+    with pytest.raises(NoAnswerError, match=told):
+        ask(Server("ollama", "joco", fake.url, timeout_seconds=5))
+    assert len(fake.asked) == 1
+
+
+def test_a_slow_answer_fails_the_case(fake: Fake) -> None:
+    fake.reply = lambda body: (time.sleep(0.5), (200, ollama_says("late")))[1]
+    with pytest.raises(NoAnswerError, match=r"no answer within 0\.1 s"):
+        ask(Server("ollama", "joco", fake.url, timeout_seconds=0.1))
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="--url is file:///etc"):
+        Server("ollama", "joco", "file:///etc", timeout_seconds=1)
+
+
+def test_killing_the_server_in_the_middle_changes_nothing(fake: Fake, tmp_path: Path) -> None:
+    cases = tmp_path / "cases.jsonl"
+    with cases.open("wb") as file:
+        write_records(file, [record(number) for number in range(12)])
+
+    def answered(body: dict[str, Any]) -> tuple[int, Any]:
+        seed = body["options"]["seed"]
+        return (500, {"error": "odd"}) if seed % 5 == 0 else (200, ollama_says(f"fix: close number {seed}"))
+
+    def config(server: Fake) -> BenchConfig:
+        return BenchConfig(model="joco", engine="ollama", url=server.url, temperature=0.5)
+
+    fake.reply = answered
+    whole = run(config(fake), cases, tmp_path / "whole")
+    assert 0 < whole.metrics["errors"] < 12
+
+    dying = Fake()
+    dying.reply = answered
+    asked_before = 5
+
+    def answered_or_dead(body: dict[str, Any]) -> tuple[int, Any]:
+        if len(dying.asked) == asked_before:
+            threading.Thread(target=dying.stop).start()
+            time.sleep(0.05)
+        return answered(body)
+
+    dying.reply = answered_or_dead
+    with pytest.raises(MachineError, match="cannot be reached"):
+        run(config(dying), cases, tmp_path / "cut")
+    assert 0 < len(read_results(tmp_path / "cut")) < 12
+    run(config(fake), cases, tmp_path / "cut")
+    for name in ("results.jsonl", "metrics.json", "summary.md", "manifest.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
