@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeAlias
@@ -95,6 +95,29 @@ def stream(
         if child.poll() is None:
             child.kill()
         child.wait()
+
+
+@contextmanager
+def converse(command: Sequence[str | Path], *, stderr: IO[bytes]) -> Iterator[Child]:
+    """Run `command` with pipes to write to and to read from; it is killed when the block is left early.
+
+    It is in a session of its own: Ctrl-C in the terminal reaches this process only, which decides what to hand on. The
+    pipe to it closes when this process dies, however that happens, so that it can notice.
+    """
+    words = [find(str(command[0])), *map(str, command[1:])]
+    child = subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+    )
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):  # what it did not read before it ended
+                    pipe.close()
 
 
 def _environment(extra: Mapping[str, str | None] | None) -> dict[str, str] | None:
