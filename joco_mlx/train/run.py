@@ -72,7 +72,9 @@ def train(config: TrainConfig, *, progress: Progress | None = None, orders: Orde
     progress, orders = progress or Silent(), orders or Orders()
     if config.out is not None:
         refuse_taken(config.out)
-    prepared = _prepared(config, progress)
+    prepared = prepare(config, progress)
+    for note in prepared.plan.notes:
+        progress.note(note)
     model, description = _adapted_model(prepared)
     with live_run(prepared.config.out, prepared.model.name, _document(prepared)) as run:
         work = _work(prepared, model, description, run.folder, None, orders)
@@ -105,7 +107,7 @@ def resume(
     found = open_unfinished(path)
     config = same_config(found, given or {})
     require_same_data(found)
-    prepared = _prepared(config, progress)
+    prepared = prepare(config, progress)
     require_same_model(found, prepared.model)
     model, description = _adapted_model(prepared)
     with reopened_run(found.folder, found.document) as run:
@@ -113,13 +115,6 @@ def resume(
         work = _work(prepared, model, description, run.folder, checkpoint, orders)
         progress.note(f"Going on with {run.folder} after step {work.done} of {work.config.steps}.")
         return _segment(work, run, prepared, progress, orders)
-
-
-def _prepared(config: TrainConfig, progress: Progress) -> Prepared:
-    prepared = prepare(config, progress)
-    for note in prepared.plan.notes:
-        progress.note(note)
-    return prepared
 
 
 def _segment(work: Work, run: LiveRun, prepared: Prepared, progress: Progress, orders: Orders) -> Artifact:
