@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps instead of in the middle of one."""
+"""Ctrl-C between two steps instead of in the middle of one, or in another process."""
 
 import signal
 import threading
@@ -24,6 +24,28 @@ def deferred_interrupts() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
     signal.signal(signal.SIGINT, first)
+    try:
+        yield seen.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def handed_on_interrupts(hand_on: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Call `hand_on` at each Ctrl-C for the length of a block, in place of interrupting it.
+
+    What is given says whether there was one. Outside the main thread nothing changes.
+    """
+    seen = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield seen.is_set
+        return
+
+    def each(_number: int, _frame: FrameType | None) -> None:
+        seen.set()
+        hand_on()
+
+    before = signal.signal(signal.SIGINT, each)
     try:
         yield seen.is_set
     finally:

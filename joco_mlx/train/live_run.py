@@ -148,6 +148,12 @@ def _keep_until(lines: Path, step: int) -> None:
         file.truncate(kept)
 
 
+def record_failure(folder: Path, problem: str) -> None:
+    """Write into `run.json` why a run ended whose own process could not."""
+    document = json.loads((folder / RUN_FILE).read_text("utf-8"))
+    artifacts.write_json(folder / RUN_FILE, {**document, "state": "failed", "changed_at": _now(), "problem": problem})
+
+
 def is_held(folder: Path) -> bool:
     """Whether a living process holds the lock of a run folder."""
     if not (folder / LOCK).is_file():
