@@ -39,6 +39,12 @@ def train(
     seed: Annotated[int | None, option(TrainConfig, "seed")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with a [train] table.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and load no weights.")] = False,
+    supervise: Annotated[
+        bool,
+        typer.Option(
+            "--supervise/--no-supervise", help="Train in a second process, started again when it dies of memory."
+        ),
+    ] = True,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Train LoRA adapters on a dataset of commits. Works without any option.
@@ -57,7 +63,7 @@ def train(
         if chosen is not None and dry_run:
             _show_plan(chosen, json=json, progress=progress)
             return
-        made = _trained(chosen, run, flags, progress)
+        made = _trained(chosen, run, flags, progress, supervised=supervise)
     if json:
         render.say_json({"run": str(made.folder), "digest": made.digest})
         return
@@ -65,12 +71,18 @@ def train(
     render.say("Next: joco-mlx suggest, or joco-mlx fuse --export-gguf")
 
 
-def _trained(config: TrainConfig | None, run: str | None, flags: dict[str, Any], progress: Progress) -> Artifact:
-    from joco_mlx.train import run as trainer
+def _trained(
+    config: TrainConfig | None, run: str | None, flags: dict[str, Any], progress: Progress, *, supervised: bool
+) -> Artifact:
+    from joco_mlx.train import run as here
+    from joco_mlx.train import supervise
 
+    made: Artifact
     if config is None:
-        return trainer.resume(run, given=flags, progress=progress)
-    return trainer.train(config, progress=progress)
+        made = (supervise if supervised else here).resume(run, given=flags, progress=progress)
+    else:
+        made = (supervise if supervised else here).train(config, progress=progress)
+    return made
 
 
 def _refuse_beside_resume(config: Path | None, *, dry_run: bool) -> None:
