@@ -22,8 +22,6 @@ from joco_mlx.suggest.engines import Engine, MlxEngine, choose
 from joco_mlx.train.data import find_dataset, read_splits
 from joco_mlx.train.run import train
 
-CASES = 16
-"""Validation records that are answered: enough to see a difference, few enough for minutes on two cores."""
 ANSWER_TOKENS = 48
 """A longer answer is no header of a commit; the untuned model rambles to the end of any limit."""
 SHOWN = 3
@@ -113,8 +111,8 @@ def quickstart(config: TrainConfig, *, progress: Progress | None = None) -> Repo
     """
     shown = progress or Silent()
     seconds: dict[str, float] = {}
-    records = read_splits(find_dataset(config.data)).validation
-    cases = records[:CASES]
+    splits = read_splits(find_dataset(config.data))
+    cases = splits.validation
     with _timed(seconds, "base model's messages"):
         before = _messages(config.model, config.max_seq_length, cases, "Base model's messages", shown)
     with _timed(seconds, "training"):
@@ -124,7 +122,7 @@ def quickstart(config: TrainConfig, *, progress: Progress | None = None) -> Repo
     with _timed(seconds, "export and verification"):
         files = export_run(FuseConfig(out=run.folder / "ollama"), run, progress=shown)
     made = tuple(Case(*triple) for triple in zip(cases, before, after, strict=True))
-    return Report(run, files, made, len(records), seconds)
+    return Report(run, files, made, splits.validation_size, seconds)
 
 
 def _messages(model: str, max_seq_length: int, records: Sequence[Record], title: str, progress: Progress) -> list[str]:
