@@ -5,7 +5,8 @@ scales and biases, bfloat16 by widening, the adapter's low-rank product before i
 two tensors. Leaves to `fuse` and `gguf` what the result is rounded to.
 """
 
+from joco_mlx.merge.affine import AffineGrid
 from joco_mlx.merge.lora import open_merged
 from joco_mlx.merge.weights import Weights, open_weights
 
-__all__ = ["Weights", "open_merged", "open_weights"]
+__all__ = ["AffineGrid", "Weights", "open_merged", "open_weights"]

@@ -21,6 +21,22 @@ _CHUNK_ITEMS = 1 << 20
 
 
 @dataclass(frozen=True)
+class AffineGrid:
+    """The grids of some rows of a quantised matrix, whatever was added to its weights since."""
+
+    scales: NDArray[np.float32]
+    """[rows, columns / group_size]; some are negative."""
+    biases: NDArray[np.float32]
+    """[rows, columns / group_size]: the weight of code 0."""
+    bits: int
+    group_size: int
+
+    def rows(self, order: Any) -> "AffineGrid":
+        """Return the rows that the index `order` names."""
+        return AffineGrid(self.scales[order], self.biases[order], self.bits, self.group_size)
+
+
+@dataclass(frozen=True)
 class AffineTensor:
     """One quantised matrix as it lies on disk."""
 
@@ -51,6 +67,10 @@ class AffineTensor:
             np.multiply(codes.reshape(grouped.shape), self.scales.floats(row, end)[..., None], out=grouped)
             grouped += self.biases.floats(row, end)[..., None]
         return weights
+
+    def grid(self, start: int = 0, stop: int | None = None) -> AffineGrid:
+        """Return scales and biases of rows `start` to `stop`."""
+        return AffineGrid(self.scales.floats(start, stop), self.biases.floats(start, stop), self.bits, self.group_size)
 
 
 def unpack(words: NDArray[Any], bits: int) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from joco_mlx.errors import InputError
 from joco_mlx.merge.adapter_config import CONFIG, LAYER, TRAIN, AdapterConfig, read_adapter_config
+from joco_mlx.merge.affine import AffineGrid
 from joco_mlx.merge.tensorfile import FLOATS, Entry, brief, read_header
 from joco_mlx.merge.weights import Weights, open_weights
 
@@ -67,6 +68,10 @@ class MergedWeights:
         if name in self.deltas:
             weight += self.deltas[name].floats(start, stop)
         return weight
+
+    def grid(self, name: str, start: int = 0, stop: int | None = None) -> AffineGrid | None:
+        """Return the base's grids: an adapter moves the weights off them, but seldom far."""
+        return self.base.grid(name, start, stop)
 
 
 def open_merged(base: Path, adapters: Path) -> MergedWeights:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joco_mlx.errors import InputError
-from joco_mlx.merge.affine import affine_tensor
+from joco_mlx.merge.affine import AffineGrid, AffineTensor, affine_tensor
 from joco_mlx.merge.tensorfile import FLOATS, Entry, brief, read_header, unreadable
 
 ANOTHER_MODEL = "Download the model again, or give another --model."
@@ -45,6 +45,9 @@ class Weights(Protocol):
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Return a tensor, or rows `start` to `stop` of it, as a new float32 array that nobody else keeps."""
 
+    def grid(self, name: str, start: int = 0, stop: int | None = None) -> AffineGrid | None:
+        """Return the grids that MLX quantised these rows of the base to; None for a tensor that is not quantised."""
+
 
 class FolderWeights:
     """The `Weights` of a folder."""
@@ -63,6 +66,11 @@ class FolderWeights:
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Return a tensor, or rows of it."""
         return self.tensors[name].floats(start, stop)
+
+    def grid(self, name: str, start: int = 0, stop: int | None = None) -> AffineGrid | None:
+        """Return the grids of a quantised tensor's rows."""
+        stored = self.tensors[name]
+        return stored.grid(start, stop) if isinstance(stored, AffineTensor) else None
 
 
 def open_weights(folder: Path) -> FolderWeights:
