@@ -59,7 +59,7 @@ def encode_q6_k(values: Floats) -> Bytes:
         steps = search(weights)
         scales = store_scales(steps)
         codes = choose_codes(weights, scales, steps)
-    return pack(scales, codes)
+    return pack_q6_k(scales, codes)
 
 
 def search(weights: Floats) -> Steps:
@@ -132,7 +132,7 @@ def choose_codes(weights: Floats, scales: Scales, steps: Steps) -> Bytes:
     return codes.astype(np.uint8)
 
 
-def pack(scales: Scales, codes: Bytes) -> Bytes:
+def pack_q6_k(scales: Scales, codes: Bytes) -> Bytes:
     """Lay out super-blocks; `codes` is uint8 [16, sub-blocks]."""
     count = len(scales.unit)
     blocks = np.empty((count, BLOCK_BYTES), np.uint8)
