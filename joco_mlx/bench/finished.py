@@ -20,6 +20,11 @@ class Bench:
     artifact: Artifact
     metrics: dict[str, Any]
 
+    @property
+    def name(self) -> str:
+        """What the run's folder is called."""
+        return self.artifact.folder.name
+
 
 @dataclass(frozen=True)
 class Listed:
