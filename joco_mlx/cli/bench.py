@@ -63,3 +63,29 @@ def runs(json: Json = False) -> None:
     columns = ("Run", "Model", "Cases", "Strictly valid", "Type accuracy", "chrF")
     rows = [(item.id, item.model, item.cases, item.valid, item.type_accuracy, item.chrf) for item in found]
     render.table(columns, rows, right=columns[2:])
+
+
+@app.command()
+def compare(
+    reference: Annotated[Path, typer.Argument(metavar="A", help="Run to hold the others against: its id or folder.")],
+    others: Annotated[list[Path], typer.Argument(metavar="B...", help="Runs on the same cases.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Markdown file to write, with JSON beside it.")] = None,
+    fail_if_worse: Annotated[
+        bool, typer.Option("--fail-if-worse", help="Fail when a main figure of a run is worse than A's.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Say which figures of runs are better or worse than another's, and which nobody can tell."""
+    from joco_mlx.bench import compare_page
+    from joco_mlx.bench.compare import compare as hold_against
+
+    first, found = hold_against(reference, others)
+    if out is not None:
+        compare_page.write(out, first.name, found)
+    if json:
+        render.say_json(compare_page.document(first.name, found))
+    for comparison in found if not json else ():
+        render.heading(f"{comparison.name} against {first.name}, {len(comparison.pairs):,} cases")
+        render.table(compare_page.COLUMNS, compare_page.rows(comparison.differences))
+    for comparison in found if fail_if_worse else ():
+        comparison.check(first.name)

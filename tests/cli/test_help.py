@@ -28,6 +28,7 @@ COMMANDS = (
     "bench",
     "bench run",
     "bench runs",
+    "bench compare",
     "ollama",
     "ollama create",
     "hook",
