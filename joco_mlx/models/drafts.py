@@ -39,13 +39,10 @@ class Draft:
 
 
 class Constraint:
-    """A grammar over the tokens of one model."""
+    """Grammars over the tokens of one model. Reading a large vocabulary takes a good part of a second: keep it."""
 
-    def __init__(self, tokenizer: Tokenizer, template: Template, vocabulary: int) -> None:
-        self._tokens = LLTokenizer(
-            str(tokenizer.folder / TOKENIZER_FILE), n_vocab=vocabulary, eos_token=tokenizer.end_id(template)
-        )
-        self._vocabulary = vocabulary
+    def __init__(self, tokenizer: Tokenizer, template: Template) -> None:
+        self._tokens = LLTokenizer(str(tokenizer.folder / TOKENIZER_FILE), eos_token=tokenizer.end_id(template))
 
     def matcher(self, grammar: str) -> LLMatcher:
         """Return a fresh reader of `grammar`.
@@ -59,9 +56,9 @@ class Constraint:
         return made
 
     def allowed(self, matcher: LLMatcher) -> NDArray[np.bool_]:
-        """Return which tokens may follow, (vocabulary,)."""
+        """Return which tokens may follow, (vocabulary of the tokenizer,)."""
         bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)
-        return np.unpackbits(bits, count=self._vocabulary, bitorder="little").view(np.bool_)
+        return np.unpackbits(bits, count=self._tokens.vocab_size, bitorder="little").view(np.bool_)
 
 
 def draft(
@@ -70,7 +67,7 @@ def draft(
     template: Template,
     prompt: str,
     *,
-    grammar: str | None,
+    rules: tuple[Constraint, str] | None,
     temperatures: Sequence[float],
     max_tokens: int,
     seed: int = 0,
@@ -82,26 +79,23 @@ def draft(
         tokenizer: Of the same model.
         template: How the prompt was rendered.
         prompt: From `commit.prompt.render`.
-        grammar: llguidance's Lark; None decodes freely.
+        rules: A grammar in llguidance's Lark, and the tokens that it is about; None decodes freely.
         temperatures: 0 takes the likeliest token each time; more draws from the distribution.
         max_tokens: Longest answer. A grammar is always brought to an end that it accepts, if that takes more.
         seed: Of the draws.
 
     Raises:
-        InputError: `grammar` is none.
+        InputError: The grammar is none.
     """
     ids = tokenizer.encode_prompt(prompt)
     cache = _read(model, ids[:-1])
     draw = np.random.default_rng(seed)
     step = _stepper(model, cache)
-    constraint: Constraint | None = None
     made = []
     for temperature in temperatures:
+        matching = (rules[0], rules[0].matcher(rules[1])) if rules else None
+        writer = _Writer(tokenizer, template, matching, temperature, max_tokens, draw)
         scores, whole = step(ids[-1])
-        if grammar is not None and constraint is None:
-            constraint = Constraint(tokenizer, template, len(scores))
-        rules = (constraint, constraint.matcher(grammar)) if constraint and grammar is not None else None
-        writer = _Writer(tokenizer, template, rules, temperature, max_tokens, draw)
         steps = 1
         while (token := writer.take(scores, whole)) is not None:
             scores, whole = step(token)
@@ -162,17 +156,20 @@ class _Writer:
         return self.was_cut
 
     def _chosen(self, scores: _Scores) -> int:
-        if self.rules is None:
-            places, values = np.arange(len(scores)), scores
-        else:
-            constraint, matcher = self.rules
-            places = np.flatnonzero(constraint.allowed(matcher))
-            values = scores[places]
-            self.was_cut = len(places) == 1 and int(places[0]) in self.stops
+        allowed = self._allowed()
+        values = scores if allowed is None else np.where(allowed, scores[: len(allowed)], -np.inf)
         if self.temperature <= 0:
-            return int(places[values.argmax()])
+            return int(values.argmax())
         weights = np.exp((values - values.max()) / np.float32(self.temperature), dtype=np.float64)
-        return int(places[self.draw.choice(len(places), p=weights / weights.sum())])
+        return int(self.draw.choice(len(weights), p=weights / weights.sum()))
+
+    def _allowed(self) -> NDArray[np.bool_] | None:
+        """Return which tokens the grammar lets follow; None when all may."""
+        if self.rules is None:
+            return None
+        allowed = self.rules[0].allowed(self.rules[1])
+        self.was_cut = np.count_nonzero(allowed) == 1 and int(allowed.argmax()) in self.stops
+        return allowed
 
 
 def _read(model: nn.Module, ids: Sequence[int]) -> list[Any]:
