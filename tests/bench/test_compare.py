@@ -57,7 +57,7 @@ def test_a_rate_by_hand(tmp_path: Path) -> None:
     assert found.difference.value == pytest.approx(0.1)
     # Bonett and Price: (31 - 11) / 202 -+ 1.96 sqrt((42 / 202 - (20 / 202)^2) / 202).
     assert found.difference.low == pytest.approx(20 / 202 - 1.959964 * ((42 / 202 - (20 / 202) ** 2) / 202) ** 0.5)
-    assert found.p == pytest.approx(0.00221, abs=1e-5)
+    assert found.p == pytest.approx(0.002221, abs=1e-6)
     assert found.verdict == "better"
 
 
