@@ -1,0 +1,80 @@
+"""Models of ours in this process: seeds, what is written down, and the training data that a run names."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from bench_records import record
+from models_fixture import make_run
+
+from joco_mlx import artifacts
+from joco_mlx.bench.run import run
+from joco_mlx.commit.record import Record, write_records
+from joco_mlx.config import BenchConfig
+from joco_mlx.errors import InputError
+from joco_mlx.models.folder import open_folder
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    path = tmp_path / "cases.jsonl"
+    with path.open("wb") as file:
+        write_records(file, [record(number) for number in range(3)])
+    return path
+
+
+@pytest.fixture
+def trained(
+    tmp_path: Path, tiny_model: Callable[..., Path], make_dataset: Callable[[Sequence[Record]], Path]
+) -> tuple[Path, Path]:
+    """A finished run on a tiny model, and the dataset that it names."""
+    data = make_dataset([record(number) for number in (2, *range(100, 120))])
+    folder = make_run(tmp_path / "run", open_folder(tiny_model("qwen2")), max_seq_length=512)
+    document = json.loads((folder / "run.json").read_text())
+    document["dataset"] = {"path": str(data), "digest": artifacts.sha256(data / artifacts.MANIFEST), "records": 21}
+    artifacts.write_json(folder / "run.json", document)
+    return folder, data
+
+
+def config(model: Path, **more: object) -> BenchConfig:
+    return BenchConfig(model=str(model), max_tokens=6, **more)  # type: ignore[arg-type]
+
+
+def test_same_seed_same_bytes_at_any_temperature(cases: Path, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    model = tiny_model("qwen2")
+    for out, seed in (("one", 0), ("two", 0), ("other", 1)):
+        run(config(model, temperature=1.5, seed=seed), cases, tmp_path / out)
+    one, two, other = (tmp_path / name / "results.jsonl" for name in ("one", "two", "other"))
+    assert one.read_bytes() == two.read_bytes() != other.read_bytes()
+    answers = [json.loads(line)["answer"] for line in one.read_text().splitlines()]
+    assert len(set(answers)) > 1
+    assert "{diff}" in (tmp_path / "one" / "prompt.txt").read_text()
+
+
+def test_a_case_that_a_run_was_trained_on_is_found(trained: tuple[Path, Path], cases: Path, tmp_path: Path) -> None:
+    folder, _ = trained
+    with pytest.raises(InputError, match="1 of 3 cases stand in the training data"):
+        run(config(folder), cases, tmp_path / "out")
+    done = run(config(folder, allow_leak=True), cases, tmp_path / "out")
+    assert done.metrics["cases"] == 2
+    assert done.metrics["leaks"]["ways"] == {"same commit": 1}
+    told = json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert told["name"] == "run"
+    assert told["model"]["adapter"] == artifacts.sha256(folder / "adapters" / "adapters.safetensors")
+
+
+def test_training_data_that_is_gone_or_changed_is_no_clean_bill(
+    trained: tuple[Path, Path], cases: Path, tmp_path: Path
+) -> None:
+    folder, data = trained
+    manifest = data / artifacts.MANIFEST
+    manifest.write_text(manifest.read_text() + "\n")
+    with pytest.raises(InputError, match="is not the one that run was trained on"):
+        run(config(folder), cases, tmp_path / "out")
+    data.rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=r"is not at .* any more") as told:
+        run(config(folder), cases, tmp_path / "out")
+    assert told.value.hint == "Name it: --train DIR"
+    with pytest.raises(InputError, match="1 of 3 cases"):
+        run(config(folder, train=tmp_path / "moved"), cases, tmp_path / "out")
