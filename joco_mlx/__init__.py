@@ -16,18 +16,21 @@ from typing import Any
 __version__ = "0.1.0"
 
 _API = {
+    "BenchConfig": ("config", "BenchConfig"),
     "CurateConfig": ("config", "CurateConfig"),
     "ExtractConfig": ("config", "ExtractConfig"),
     "FuseConfig": ("config", "FuseConfig"),
     "JocoError": ("errors", "JocoError"),
     "SuggestConfig": ("config", "SuggestConfig"),
     "TrainConfig": ("config", "TrainConfig"),
+    "compare_benchmarks": ("bench.compare", "compare"),
     "curate_dataset": ("dataset.curate", "curate"),
     "dataset_stats": ("dataset.stats", "stats"),
     "export_run": ("export", "export_run"),
     "extract_commits": ("dataset.extract", "extract_to_file"),
     "fuse_run": ("fuse", "fuse"),
     "open_run": ("models.runs", "open_run"),
+    "run_benchmark": ("bench.run", "run"),
     "suggest_message": ("suggest.message", "suggest"),
     "train_adapter": ("train.run", "train"),
     "validate_dataset": ("dataset.validate", "validate"),
