@@ -1,0 +1,147 @@
+"""A run survives the death of its process: with less memory when it died of memory, else once."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_records import make_record
+
+from joco_mlx.config import TrainConfig
+from joco_mlx.errors import ConflictError, InputError, MachineError
+from joco_mlx.models.runs import open_run
+from joco_mlx.progress import Silent
+from joco_mlx.train import footprint, supervise
+
+LONG = "diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -0,0 +1,400 @@\n" + "+    value = 1\n" * 400
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture
+def config(tiny_model, make_dataset, tmp_path):
+    return TrainConfig(
+        model=str(tiny_model("qwen2", dtype="float32")),
+        data=make_dataset([make_record(number) for number in range(4)], [make_record(9)]),
+        out=tmp_path / "run",
+        steps=2,
+        grad_accumulation=1,
+        max_seq_length=512,
+        rank=4,
+        save_every=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "share", "kills", "expected"),
+    [
+        (-signal.SIGSEGV, 0.95, 0, True),
+        (-signal.SIGABRT, 0.9, 0, True),
+        (-signal.SIGABRT, 0.89, 0, False),
+        (-signal.SIGKILL, 0.2, 1, True),
+        (-signal.SIGKILL, 0.99, 0, False),
+        (-signal.SIGTERM, 0.99, 1, False),
+        (1, 0.99, 1, False),
+    ],
+)
+def test_what_counts_as_a_death_of_memory(code, share, kills, expected):
+    assert footprint.died_of_memory(code, share, kills) is expected
+
+
+@pytest.mark.parametrize(
+    ("groups", "file", "text", "expected"),
+    [
+        ("0::/user\n", "user/memory.events", "low 0\noom 3\noom_kill 2\n", 2),
+        ("0::/elsewhere\n", "memory.events", "oom_kill 4\n", 4),
+        ("9:cpu:/x\n3:memory:/job\n", "memory/job/memory.oom_control", "under_oom 0\noom_kill 5\n", 5),
+        ("9:cpu:/x\n", "memory/x/memory.oom_control", "oom_kill 5\n", 0),
+    ],
+    ids=["v2", "v2 in a container", "v1", "other controllers"],
+)
+def test_kills_are_read_from_the_control_group(tmp_path, groups, file, text, expected):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(text)
+    (tmp_path / "groups").write_text(groups)
+    assert footprint.kill_count(tmp_path / "groups", tmp_path) == expected
+
+
+def test_without_control_groups_nobody_was_killed(tmp_path):
+    assert footprint.kill_count(tmp_path / "none", tmp_path) == 0
+
+
+def test_a_supervised_run_shows_the_same_and_is_sealed(config):
+    notes = Notes()
+    made = supervise.train(config, progress=notes)
+    assert made.folder == config.out
+    run = open_run(config.out)
+    assert run.is_finished
+    assert [segment["reason"] for segment in run.document["segments"]] == ["begun"]
+    assert run.document["process"] != os.getpid()
+    assert notes.notes[0].startswith("4 records of 1 repository")
+
+
+def test_an_error_over_there_is_the_same_error_here(config):
+    with pytest.raises(InputError, match="no model named 'no-such-model'") as problem:
+        supervise.train(replace(config, model="no-such-model"))
+    assert problem.value.hint
+    config.out.mkdir()
+    with pytest.raises(ConflictError, match="exists already"):
+        supervise.train(config)
+
+
+def dying(monkeypatch, *deaths):
+    """Let the training processes be programs that do as told, one after another."""
+    commands = iter(
+        [(sys.executable, "-c", "import os, signal, sys; sys.stdin.readline()\n" + text) for text in deaths]
+    )
+    real = supervise.process.converse
+    monkeypatch.setattr(supervise.process, "converse", lambda _, stderr: real(next(commands), stderr=stderr))
+
+
+ABORT = "os.kill(os.getpid(), signal.SIGABRT)"
+
+
+def tell(event, **content):
+    return f"print({json.dumps({'event': event, **content})!r}, flush=True)\n"
+
+
+def test_any_other_death_is_forgiven_once(config, monkeypatch):
+    dying(monkeypatch, ABORT, "sys.exit('boom')")
+    notes = Notes()
+    with pytest.raises(MachineError, match="died twice, the second time of this: boom") as problem:
+        supervise.train(config, progress=notes)
+    assert notes.notes == ["The training process died (SIGABRT at 0% of its memory). Starting it once more."]
+    assert "--no-supervise" in problem.value.hint
+
+
+def test_memory_plans_get_smaller_until_there_is_none(config, monkeypatch):
+    config.out.mkdir()
+    (config.out / "run.json").write_text('{"state": "running"}')
+
+    def lives(smaller):
+        return tell("begun", folder=str(config.out), smaller=smaller) + tell("memory", share=0.97) + ABORT
+
+    dying(monkeypatch, lives(2), lives(1), lives(0))
+    notes = Notes()
+    with pytest.raises(MachineError, match="ran out of memory with the smallest plan"):
+        supervise.resume(config.out, progress=notes)
+    assert len(notes.notes) == 2
+    assert json.loads((config.out / "run.json").read_text())["state"] == "failed"
+
+
+def test_a_half_written_message_of_a_dying_process_is_left_out(config, monkeypatch):
+    dying(monkeypatch, tell("memory", share=0.5) + "sys.stdout.write('{\"eve')", tell("interrupted"))
+    with pytest.raises(KeyboardInterrupt):
+        supervise.train(config)
