@@ -17,7 +17,7 @@ import numpy.typing as npt
 CONFIDENCE = 0.95
 RESAMPLES = 2_000
 _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-_DRAWN_AT_ONCE = 2_000_000
+_DRAWN_AT_ONCE = 250_000
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Statistic: TypeAlias = Callable[[Floats], Floats]
