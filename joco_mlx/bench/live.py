@@ -44,12 +44,12 @@ class LiveBench:
             MachineError: It cannot be written.
         """
         with ExitStack() as stack:
-            stack.enter_context(artifacts.telling_disk_errors(folder))
-            _claim(folder, document)
-            results = stack.enter_context((folder / RESULTS).open("ab"))
-            _lock(results, folder)
-            resume(folder / RESULTS, cases)
-            timings = stack.enter_context((folder / TIMINGS).open("ab"))
+            with artifacts.telling_disk_errors(folder):
+                _claim(folder, document)
+                results = stack.enter_context((folder / RESULTS).open("ab"))
+                _lock(results, folder)
+                resume(folder / RESULTS, cases)
+                timings = stack.enter_context((folder / TIMINGS).open("ab"))
             yield cls(folder, read_results(folder), results, timings)
 
     def write(self, result: Result, wall_seconds: float) -> None:
@@ -67,7 +67,7 @@ def _claim(folder: Path, document: Mapping[str, Any]) -> None:
     """Make the folder this run's, or see that it is."""
     path = folder / LiveBench.DOCUMENT
     if path.is_file():
-        found = json.loads(path.read_text("utf-8"))
+        found = _read(path)
         differing = sorted(name for name in {*found, *document} if found.get(name) != document.get(name))
         if differing:
             raise ConflictError(f"{folder} holds a run with other {', '.join(differing)}.", _ELSEWHERE)
@@ -76,6 +76,14 @@ def _claim(folder: Path, document: Mapping[str, Any]) -> None:
         raise ConflictError(f"{folder} exists and is no benchmark run.", _ELSEWHERE)
     folder.mkdir(parents=True, exist_ok=True)
     artifacts.write_json(path, document)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (ValueError, OSError) as problem:
+        raise ConflictError(f"{path} cannot be read: {problem}.", _ELSEWHERE) from problem
+    return found if isinstance(found, dict) else {}
 
 
 def _lock(file: IO[bytes], folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Whole runs of baselines: what lies in the folder, what is the same twice, what a kill leaves, what is refused."""
 
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from joco_mlx.bench.finished import list_runs, open_bench
 from joco_mlx.bench.run import run
 from joco_mlx.commit.record import Record, write_records
 from joco_mlx.config import BenchConfig
-from joco_mlx.errors import ConflictError, InputError
+from joco_mlx.errors import ConflictError, InputError, MachineError
 
 
 def write(path: Path, records: list[Record]) -> Path:
@@ -113,6 +114,27 @@ def test_somebody_elses_folder_is_refused(cases: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("years of work")
     with pytest.raises(ConflictError, match="is no benchmark run"):
+        run(config("paths"), cases, tmp_path / "out")
+
+
+def test_a_folder_that_another_process_writes_is_left_alone(cases: Path, tmp_path: Path) -> None:
+    run(config("paths"), cases, tmp_path / "out")
+    with (tmp_path / "out" / "results.jsonl").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ConflictError, match="Another process writes"):
+            run(config("paths"), cases, tmp_path / "out")
+
+
+def test_a_damaged_folder_is_told(cases: Path, tmp_path: Path) -> None:
+    run(config("paths"), cases, tmp_path / "out")
+    (tmp_path / "out" / "bench.json").write_text("{")
+    with pytest.raises(ConflictError, match=r"bench\.json cannot be read"):
+        run(config("paths"), cases, tmp_path / "out")
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(cases: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(MachineError, match="could not be written"):
         run(config("paths"), cases, tmp_path / "out")
 
 
