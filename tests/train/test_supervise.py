@@ -145,3 +145,97 @@ def test_a_half_written_message_of_a_dying_process_is_left_out(config, monkeypat
     dying(monkeypatch, tell("memory", share=0.5) + "sys.stdout.write('{\"eve')", tell("interrupted"))
     with pytest.raises(KeyboardInterrupt):
         supervise.train(config)
+
+
+MEASURE = """
+import re, sys
+from pathlib import Path
+from joco_mlx.config import TrainConfig
+from joco_mlx.train.run import Orders, train
+model, data, out = sys.argv[1:]
+train(TrainConfig(model=model, data=Path(data), out=Path(out), steps=1, grad_accumulation=1, batch_size=2,
+                  max_seq_length=768), orders=Orders(smaller_by=2))
+print(re.search(r"VmData:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS has no limit on a process's data")
+def test_a_run_killed_for_memory_ends_with_a_smaller_plan(tiny_model, make_dataset, tmp_path):
+    """The limit is real: what the smallest plan needs and 80 MB, where the largest takes 250 MB more."""
+    model = tiny_model("qwen2", dtype="float32", layers=24)
+    data = make_dataset([make_record(number, diff=LONG) for number in range(4)])
+    measured = [sys.executable, "-c", MEASURE, model, data, tmp_path / "smallest"]
+    needed = int(subprocess.run(measured, check=True, capture_output=True, text=True).stdout) * 1024
+    limit = needed + 80_000_000
+    out = tmp_path / "run"
+    words = ["--model", model, "--data", data, "--out", out, "--steps", "1", "--batch-size", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "joco_mlx", "train", *words, "--grad-accumulation", "1", "--max-seq-length", "768"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Training ran out of memory (SIG" in done.stderr
+    run = open_run(out)
+    assert run.is_finished
+    first, *_, last = run.document["segments"]
+    assert first["memory_plan"] == "none"
+    assert first["state"] == "running"
+    assert last["memory_plan"] != "none"
+    assert last["reason"].startswith("out of memory: SIG")
+
+
+@pytest.fixture
+def at_work(config):
+    """A supervising process whose run has taken its first step, and the process that trains."""
+    words = ["--model", config.model, "--data", config.data, "--out", config.out, "--steps", "5000", "--rank", "4"]
+    command = [sys.executable, "-m", "joco_mlx", "train", *words, "--max-seq-length", "512", "--eval-every", "5000"]
+    parent = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait(lambda: (config.out / "metrics.jsonl").is_file() and (config.out / "metrics.jsonl").read_text().count("\n"))
+    yield parent, json.loads((config.out / "run.json").read_text())["segments"][-1]["process"]
+    parent.kill()
+    parent.communicate()
+
+
+def wait(true, seconds=90):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+def is_alive(process):
+    status = Path(f"/proc/{process}/stat")
+    if sys.platform == "linux":
+        return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    return subprocess.run(["ps", "-p", str(process)], capture_output=True, check=False).returncode == 0
+
+
+def test_ctrl_c_reaches_the_child_once_and_both_end(config, at_work):
+    parent, child = at_work
+    parent.send_signal(signal.SIGINT)
+    _, said = parent.communicate(timeout=90)
+    assert parent.returncode == 130
+    assert f"Go on: joco-mlx train --resume {config.out}" in said
+    assert not is_alive(child)
+    assert open_run(config.out).state == "interrupted"
+
+
+def test_when_the_parent_is_killed_the_child_saves_and_ends(config, at_work):
+    parent, child = at_work
+    parent.kill()
+    wait(lambda: not is_alive(child))
+    assert open_run(config.out).state == "interrupted"
+    assert list((config.out / "checkpoints").glob("step-*"))
+
+
+def test_when_the_child_is_killed_the_run_goes_on(config, at_work):
+    parent, child = at_work
+    os.kill(child, signal.SIGKILL)
+    wait(lambda: len(open_run(config.out).document["segments"]) == 2)
+    parent.send_signal(signal.SIGINT)
+    _, said = parent.communicate(timeout=90)
+    assert "The training process died (SIGKILL" in said
+    assert open_run(config.out).document["segments"][1]["reason"].startswith("died: SIGKILL")
