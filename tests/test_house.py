@@ -26,7 +26,7 @@ PACKAGE_HOSTS = [
         *(("deb", "debian", "org"), ("archive", "ubuntu", "com")),
     ]
 ]
-HEAVY = {"mlx", "mlx_lm", "numpy", "torch", "transformers"}
+HEAVY = {"mlx", "mlx_lm", "numpy", "sacrebleu", "sklearn", "torch", "transformers"}
 
 
 def tracked_texts() -> list[tuple[str, str]]:
