@@ -28,7 +28,7 @@ _BUMP = re.compile(
     r"|bump \S+(?: version)?|lock file maintenance.*|update (?:npm|pnpm|yarn|cargo|go|all|non-major|rust crate)\b.*",
     re.IGNORECASE,
 )
-_NEVER_LAST = frozenset({"a", "an", "and", "at", "but", "from", "into", "of", "or", "the", "their", "with"})
+_NEVER_LAST = frozenset({"a", "an", "and", "but", "its", "or", "the", "their"})
 _DEPENDENCY_SCOPES = frozenset({"deps", "deps-dev", "dep", "dependencies", "devdeps", "dev-deps", "renovate"})
 _NO_LATIN = re.compile(r"[^\W\d_\u0000-\u024f]")
 _OTHER_TONGUE = re.compile(
