@@ -1,7 +1,10 @@
-"""Records made on the spot, and somebody who listens to a stage."""
+"""Records and histories made on the spot, and somebody who listens to a stage."""
 
 import dataclasses
+import hashlib
 from pathlib import Path
+
+from conftest import Repository
 
 from joco_mlx.commit.message import parse
 from joco_mlx.commit.record import INSTRUCTION, Metadata, Record, encode_line
@@ -11,6 +14,22 @@ PATCH = (
     "diff --git a/src/store.py b/src/store.py\nindex 1111111..2222222 100644\n--- a/src/store.py\n"
     "+++ b/src/store.py\n@@ -1 +1,2 @@\n context\n+value number {number}\n"
 )
+
+WORDS = [
+    "cache",
+    "queue",
+    "store",
+    "parser",
+    "router",
+    "session",
+    "token",
+    "buffer",
+    "worker",
+    "filter",
+    "loader",
+    "writer",
+]
+VERBS = ["keep", "drop", "load", "store", "parse", "move", "merge", "close"]
 
 
 def record(number: int, output: str | None = None, **metadata: object) -> Record:
@@ -44,3 +63,17 @@ class Notes(Silent):
 
     def note(self, text: str) -> None:
         self.lines.append(text)
+
+
+def grow(repository: Repository, commits: int, seed: str) -> None:
+    """Add commits that all gates let in, each unlike the others."""
+    for number in range(commits):
+        digest = hashlib.sha256(f"{seed}{number}".encode()).hexdigest()
+        verb, noun = VERBS[int(digest[0], 16) % len(VERBS)], WORDS[int(digest[1:3], 16) % len(WORDS)]
+        name = f"{seed}{noun}{digest[3:7]}"
+        body = "".join(f"{name}_{digest[place : place + 6]} = {place}\n" for place in range(8, 56, 4))
+        kind = ("fix", "feat", "refactor")[number % 3]
+        author = f"Person {digest[7]}"
+        files = {f"src/{name}.py": f"def {verb}_{name}():\n    pass\n{body}"}
+        repository.clock += 86_400
+        repository.commit(f"{kind}({noun}): {verb} {name} of {digest[40:46]}", files, GIT_AUTHOR_NAME=author)

@@ -1,6 +1,5 @@
 """Whole builds on real repositories: the same bytes however often they are interrupted, and nothing left behind."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Repository
-from dataset_records import Notes
+from dataset_records import Notes, grow
 
 from joco_mlx.commit.record import read_records
 from joco_mlx.config import BuildConfig
@@ -23,36 +22,6 @@ from joco_mlx.dataset.audit import audit
 from joco_mlx.dataset.build import build
 from joco_mlx.dataset.validate import validate
 from joco_mlx.errors import ConflictError, InputError
-
-WORDS = [
-    "cache",
-    "queue",
-    "store",
-    "parser",
-    "router",
-    "session",
-    "token",
-    "buffer",
-    "worker",
-    "filter",
-    "loader",
-    "writer",
-]
-VERBS = ["keep", "drop", "load", "store", "parse", "move", "merge", "close"]
-
-
-def grow(repository: Repository, commits: int, seed: str) -> None:
-    """Add commits that all gates let in, each unlike the others."""
-    for number in range(commits):
-        digest = hashlib.sha256(f"{seed}{number}".encode()).hexdigest()
-        verb, noun = VERBS[int(digest[0], 16) % len(VERBS)], WORDS[int(digest[1:3], 16) % len(WORDS)]
-        name = f"{seed}{noun}{digest[3:7]}"
-        body = "".join(f"{name}_{digest[place : place + 6]} = {place}\n" for place in range(8, 56, 4))
-        kind = ("fix", "feat", "refactor")[number % 3]
-        author = f"Person {digest[7]}"
-        files = {f"src/{name}.py": f"def {verb}_{name}():\n    pass\n{body}"}
-        repository.clock += 86_400
-        repository.commit(f"{kind}({noun}): {verb} {name} of {digest[40:46]}", files, GIT_AUTHOR_NAME=author)
 
 
 @pytest.fixture(scope="module")
