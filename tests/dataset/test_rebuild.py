@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Repository
+from dataset_records import grow
 
 from joco_mlx.config import ExtractConfig
 from joco_mlx.dataset.repository import list_history, open_repository
@@ -41,8 +42,7 @@ def checkout(repository: Repository) -> Repository:
     repository.write("scripts/keep", "")
     shutil.copyfile(SCRIPT, repository.folder / "scripts" / SCRIPT.name)
     repository.commit("build: begin", {"dataset/sources.toml": "# none\n"})
-    for number in range(12):
-        repository.commit(f"feat: count up to {number + 10} sheep", {"sheep.txt": f"{number + 10} sheep\n" * 4})
+    grow(repository, 12, "flock")
     return repository
 
 
