@@ -75,6 +75,12 @@ def run(
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
+def run_in_terminal(command: Sequence[str | Path], *, cwd: Path | None = None) -> int:
+    """Run a program that talks to the person itself, like an editor, and return its exit code."""
+    words = [find(str(command[0])), *map(str, command[1:])]
+    return subprocess.run(words, cwd=cwd, check=False).returncode
+
+
 @contextmanager
 def stream(
     command: Sequence[str | Path], *, stdin: IO[bytes], stderr: IO[bytes], env: Mapping[str, str | None] | None = None
