@@ -6,7 +6,10 @@ user's own settings, because `safe.directory` lives there.
 """
 
 import os
+import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import IO
 
@@ -27,11 +30,19 @@ def staged_diff(repository: Path) -> str:
         InputError: There is no repository, nothing is staged, or a merge conflict is not resolved.
         MachineError: git is not installed.
     """
-    git = PlainGit(_git_dir(repository))
+    return _index_diff(repository, _git_dir(repository), None)
+
+
+def _index_diff(repository: Path, git_dir: Path, index: Path | None) -> str:
+    """Return the patch from HEAD to an index: `index`, or the one that git takes."""
+    git = PlainGit(git_dir)
     parent = git.run("rev-parse", "--verify", "--quiet", "HEAD^{tree}")
     tree = parent if parent.code == 0 else git.run("hash-object", "-t", "tree", "--stdin")  # nothing: the empty tree
     words = ("diff-index", "--cached", "--ita-invisible-in-index", *DIFF_OPTIONS, tree.stdout.decode().strip(), "--")
-    done = process.run(git.command(*words), env=_plain_environment(repository))
+    environment = _plain_environment(repository)
+    if index is not None:
+        environment["GIT_INDEX_FILE"] = str(index)
+    done = process.run(git.command(*words), env=environment)
     if done.code != 0:
         raise InputError(
             f"The staged changes of {repository} cannot be read: {done.complaint}.", f"Try: git -C {repository} fsck"
@@ -45,6 +56,57 @@ def staged_diff(repository: Path) -> str:
             "Resolve them and stage the result: git add FILE",
         )
     return patch
+
+
+def committed_diff(repository: Path, revision: str) -> str:
+    """Return the patch of a commit against its first parent, or of a range: `a..b`, or `a...b` since they parted.
+
+    Raises:
+        InputError: There is no repository, no such revision, or it changes nothing.
+        MachineError: git is not installed.
+    """
+    git = PlainGit(_git_dir(repository))
+    names = re.split(r"\.{2,3}", revision, maxsplit=1) if ".." in revision else [revision]
+    found = [_commit(git, name or "HEAD", revision) for name in names]
+    if len(found) == 2:
+        first = git.run("merge-base", *found).stdout.decode().strip() if "..." in revision else found[0]
+        words = ["diff-tree", *DIFF_OPTIONS, first or found[0], found[1], "--"]
+    else:
+        words = ["diff-tree", "--root", "--no-commit-id", "--diff-merges=first-parent", *DIFF_OPTIONS, found[0], "--"]
+    done = git.run(*words)
+    if done.code != 0:
+        raise InputError(f"The changes of {revision} cannot be read: {done.complaint}.", "Try: git fsck")
+    patch = done.stdout.decode("utf-8", "replace")
+    if not patch.strip():
+        raise InputError(f"{revision} changes nothing.", "Name another commit or range: HEAD~3..HEAD")
+    return patch
+
+
+def tracked_diff(repository: Path) -> str:
+    """Return the patch of every change to tracked files, staged or not: what `git commit --all` would commit.
+
+    A copy of the index is brought up to date, with the user's own filters; the real one stays as it is.
+
+    Raises:
+        InputError: There is no repository, or nothing has changed.
+        MachineError: git is not installed.
+    """
+    git_dir = _git_dir(repository)
+    with tempfile.TemporaryDirectory() as name:
+        index = Path(name) / "index"
+        if (git_dir / "index").is_file():
+            shutil.copy(git_dir / "index", index)
+        done = process.run(["git", "-C", repository, "add", "--update", ":/"], env={"GIT_INDEX_FILE": str(index)})
+        if done.code != 0:
+            raise InputError(f"The changes in {repository} cannot be read: {done.complaint}.", "Try: git status")
+        return _index_diff(repository, git_dir, index)
+
+
+def _commit(git: PlainGit, name: str, revision: str) -> str:
+    done = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if done.code != 0:
+        raise InputError(f"There is no commit {name!r} in {revision!r}.", "Name one that git log shows: HEAD~1")
+    return done.stdout.decode().strip()
 
 
 def read_diff(source: str, stdin: IO[bytes] | None = None) -> str:

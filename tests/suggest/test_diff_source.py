@@ -11,7 +11,7 @@ from conftest import Repository
 from joco_mlx.commit.diff import parse_diff
 from joco_mlx.errors import InputError, MachineError
 from joco_mlx.suggest import source
-from joco_mlx.suggest.source import read_diff, staged_diff
+from joco_mlx.suggest.source import committed_diff, read_diff, staged_diff, tracked_diff
 
 
 def stage(repository: Repository, **files: str) -> None:
@@ -194,3 +194,32 @@ def test_an_endless_source_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "LARGEST_DIFF_BYTES", 1 << 20)
     with pytest.raises(InputError, match="more than 1 MB"):
         read_diff("/dev/zero" if os.path.exists("/dev/zero") else "-", io.BytesIO(bytes(2 << 20)))
+
+
+def test_a_commit_and_a_range_are_diffs_too(repository: Repository) -> None:
+    repository.commit("chore: begin", {"a": "1\n"})
+    repository.commit("fix: b", {"b": "1\n"})
+    repository.commit("fix: c", {"c": "1\n"})
+    named = {"HEAD": ["c"], "HEAD~1": ["b"], "HEAD~2": ["a"], "HEAD~2..HEAD": ["b", "c"], "HEAD~1..": ["c"]}
+    for revision, paths in {**named, "HEAD~2...": ["b", "c"]}.items():
+        assert [change.path for change in parse_diff(committed_diff(repository.folder, revision))] == paths
+    for revision in ("nothing", "HEAD..nothing", "--all"):
+        with pytest.raises(InputError, match="There is no commit"):
+            committed_diff(repository.folder, revision)
+    with pytest.raises(InputError, match="changes nothing"):
+        committed_diff(repository.folder, "HEAD..HEAD")
+
+
+def test_all_changes_are_what_commit_all_would_take(repository: Repository) -> None:
+    repository.commit("chore: begin", {"a": "1\n", "b": "1\n", "sub/c": "1\n"})
+    stage(repository, a="2\n")
+    repository.write("b", "2\n")
+    repository.write("new", "not tracked\n")
+    before = repository.git("status", "--porcelain")
+    patch = tracked_diff(repository.folder / "sub")
+    assert [change.path for change in parse_diff(patch)] == ["a", "b"]
+    assert repository.git("status", "--porcelain") == before
+    repository.git("commit", "--quiet", "--all", "--message=fix: all")
+    with pytest.raises(InputError, match="Nothing is staged"):
+        tracked_diff(repository.folder)
+    assert committed_diff(repository.folder, "HEAD") == patch
