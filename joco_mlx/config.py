@@ -35,6 +35,8 @@ SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_pr
 Quantization = Literal["q4_k_m", "q4_k_s", "q5_k_m", "q6_k", "q8_0", "f16"]
 OllamaForm = Literal["trained", "guide"]
 EngineName = Literal["mlx", "ollama", "openai"]
+Mode = Literal["balanced", "seeded", "low-error", "reference"]
+"""How weights become the blocks of a GGUF; docs/gguf.md says what each is for."""
 Profile = Literal["single-repository", "many-repositories"]
 Config = TypeVar("Config")
 
@@ -191,6 +193,11 @@ class FuseConfig:
 
     out: Path | None = _option(None, "Folder to write; RUN/fused for weights, the current folder for a GGUF.")
     quantization: Quantization = _option("q4_k_m", "Type mix of the GGUF: q4_k_m, q4_k_s, q5_k_m, q6_k, q8_0 or f16.")
+    mode: Mode = _option(
+        "balanced",
+        "How weights become blocks: balanced keeps what training changed, seeded is nearest to the weights, "
+        "low-error knows nothing of the base, reference gives llama.cpp's bytes.",
+    )
     force: bool = _option(False, "Replace an output that exists.")
 
 
@@ -210,6 +217,15 @@ class SuggestConfig:
     model: str | None = _option(None, "Run, model folder or registry name; the latest finished run when not given.")
     temperature: float = _option(0.0, "Sampling temperature; 0 always gives the likeliest message.")
     max_tokens: int = _option(ANSWER_TOKENS, "Longest answer in tokens.")
+    candidates: int = _option(1, "Different messages to offer, best first.")
+    constrained: bool = _option(True, "Let the model write valid headers of at most 72 characters only.")
+    body: bool = _option(False, "Let a body follow the header.")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no model can use."""
+        _require(1 <= self.candidates <= 20, "candidates", self.candidates, "1 to 20")
+        _require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1")
+        _require(0 <= self.temperature <= 5, "temperature", self.temperature, "0 to 5")
 
 
 @dataclass(frozen=True)

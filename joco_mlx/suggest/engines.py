@@ -5,6 +5,7 @@ has the same four things. Leaves the words of the prompt to `commit.prompt` and 
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 from joco_mlx import artifacts
 from joco_mlx.commit.prompt import Template
 from joco_mlx.config import RUNS_FOLDER, TrainConfig, default_of
+from joco_mlx.models.drafts import Constraint, Draft, draft
 from joco_mlx.models.folder import ModelFolder
 from joco_mlx.models.generate import complete
 from joco_mlx.models.hub import locate
@@ -38,6 +40,11 @@ class Engine(Protocol):
     def complete(self, prompt: str, *, max_tokens: int, temperature: float, seed: int | None = None) -> str:
         """Return the answer to a rendered prompt; above temperature 0 the same one for the same seed."""
 
+    def drafts(
+        self, prompt: str, *, grammar: str | None, temperatures: Sequence[float], max_tokens: int
+    ) -> list[Draft]:
+        """Return one answer for each temperature, held to `grammar` if there is one."""
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -55,6 +62,7 @@ class MlxEngine:
         self.template = chosen.folder.template
         self.max_seq_length = chosen.max_seq_length
         self._tokenizer = Tokenizer.from_folder(chosen.folder.path)
+        self._constraint: Constraint | None = None
         with task(progress, f"Loading {chosen.folder.name}"):
             self._model: Any = load_model(chosen.folder, adapter=chosen.adapter)
 
@@ -72,6 +80,23 @@ class MlxEngine:
             max_tokens=max_tokens,
             temperature=temperature,
             seed=secrets.randbits(32) if seed is None else seed,
+        )
+
+    def drafts(
+        self, prompt: str, *, grammar: str | None, temperatures: Sequence[float], max_tokens: int
+    ) -> list[Draft]:
+        """Return one answer for each temperature; the likeliest for 0."""
+        if grammar is not None and self._constraint is None:
+            self._constraint = Constraint(self._tokenizer, self.template)
+        return draft(
+            self._model,
+            self._tokenizer,
+            self.template,
+            prompt,
+            rules=(self._constraint, grammar) if self._constraint and grammar is not None else None,
+            temperatures=temperatures,
+            max_tokens=max_tokens,
+            seed=secrets.randbits(32),
         )
 
 

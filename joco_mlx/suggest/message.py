@@ -4,51 +4,161 @@ Decides which diffs there is something to say about, and what happens to an answ
 to `commit.prompt`, the answer to an engine, and its cleaning to `clean`.
 """
 
+import re
+from dataclasses import dataclass, replace
+
 from joco_mlx.commit.diff import FileChange, parse_diff
-from joco_mlx.commit.message import lint
-from joco_mlx.commit.prompt import diff_budget, render, user_text
+from joco_mlx.commit.message import TYPES, lint
+from joco_mlx.commit.prompt import diff_budget, neutralise, render, user_text
 from joco_mlx.config import SuggestConfig
-from joco_mlx.errors import InputError, VerificationError
+from joco_mlx.errors import InputError, UsageError, VerificationError
+from joco_mlx.models.drafts import Draft
 from joco_mlx.progress import Progress, task
 from joco_mlx.suggest.clean import first_message
+from joco_mlx.suggest.conventions import Conventions
 from joco_mlx.suggest.engines import Engine, MlxEngine, choose
+from joco_mlx.suggest.grammar import Form
+from joco_mlx.suggest.ranking import Candidate, ranked
 
 _NAMED_FILES = 3
+_VARIED = 0.7
+"""Temperature of the drafts after the first."""
+_HINT_CHARS = 400
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person says about one message."""
+
+    type: str | None = None
+    scope: str | None = None
+    hint: str = ""
+    """Why the change was made; the model reads it before the diff."""
+
+    def narrowed(self, form: Form) -> Form:
+        """Return `form` with only the wished type and scope."""
+        if self.type is not None:
+            form = replace(form, types=(self.type,))
+        if self.scope is not None:
+            form = replace(form, scopes=(self.scope,), needs_scope=True, forbids_scope=False)
+        return form
 
 
 def suggest(config: SuggestConfig, patch: str, *, progress: Progress) -> str:
-    """Return a commit message for a diff.
+    """Return a commit message for a diff, as `candidates` does; the best one.
+
+    Raises:
+        JocoError: As `candidates`.
+    """
+    return candidates(config, patch, progress=progress)[0].message
+
+
+def candidates(
+    config: SuggestConfig,
+    patch: str,
+    *,
+    wishes: Wishes | None = None,
+    asked: Conventions | None = None,
+    progress: Progress,
+) -> tuple[Candidate, ...]:
+    """Return different commit messages for one diff, best first; at least one, at most `config.candidates`.
 
     Args:
-        config: Which model, and how it samples.
+        config: Which model, how it samples, and how many messages.
         patch: A unified diff as git writes it; from `source.staged_diff` or `source.read_diff`.
+        wishes: Of the person.
+        asked: What the repository asks of its messages.
         progress: Told what is loaded, and of each rule of commitlint that the message breaks.
 
     Raises:
+        UsageError: A wish is no type or scope.
         InputError: The patch is no diff or changes binary files only, or the model cannot be found or read.
         MachineError: The model must be fetched and cannot be.
         VerificationError: The model answered nothing that could be a message.
     """
     check_patch(patch)
+    wishes = wishes or Wishes()
+    _check_wishes(wishes)
     engine = MlxEngine(choose(config.model, progress=progress), progress=progress)
-    return ask(engine, patch, config, progress=progress)
+    return offer(engine, patch, config, wishes=wishes, asked=asked or Conventions(), progress=progress)
+
+
+def offer(
+    engine: Engine, patch: str, config: SuggestConfig, *, wishes: Wishes, asked: Conventions, progress: Progress
+) -> tuple[Candidate, ...]:
+    """Return what a loaded engine offers for a diff, best first."""
+    for note in asked.notes:
+        progress.note(note)
+    form = replace(wishes.narrowed(asked.form), body=config.body)
+    shown = _shown(engine, patch, wishes.hint)
+    with task(progress, "Writing the message"):
+        drafts = engine.drafts(
+            render(engine.template, shown),
+            grammar=form.grammar() if config.constrained else None,
+            temperatures=_temperatures(config),
+            max_tokens=config.max_tokens,
+        )
+    cleaned = [replace(draft, text=_cleaned(draft, form, constrained=config.constrained)) for draft in drafts]
+    told = [draft for draft in cleaned if draft.text]
+    if not told:
+        raise _no_message(drafts[0].text)
+    found = ranked(told, shown=shown, recent_scopes=asked.recent_scopes, hint=wishes.hint)
+    _note_problems(found[0].message, progress)
+    return found[: config.candidates]
+
+
+def _temperatures(config: SuggestConfig) -> list[float]:
+    """One draft as configured; for several messages more drafts than messages, because some will be equal."""
+    if config.candidates == 1:
+        return [config.temperature]
+    return [config.temperature, *[max(config.temperature, _VARIED)] * (config.candidates + 1)]
+
+
+def _shown(engine: Engine, patch: str, hint: str) -> str:
+    """Return the user turn: why, if the person said, and the fitted diff."""
+    why = f"Why: {neutralise(' '.join(hint.split()))[:_HINT_CHARS]}\n\n" if hint.strip() else ""
+    budget = diff_budget(engine.template, engine.max_seq_length, engine.count)
+    return why + user_text(patch, max(0, budget - engine.count(why)), engine.count)
+
+
+def _cleaned(draft: Draft, form: Form, *, constrained: bool) -> str:
+    message = first_message(draft.text)
+    if not constrained:
+        return message
+    header, feed, rest = message.partition("\n")
+    return form.shortened(header, was_cut=draft.was_cut and not rest) + feed + rest
+
+
+def _check_wishes(wishes: Wishes) -> None:
+    if wishes.type is not None and wishes.type not in TYPES:
+        raise UsageError(f"--type {wishes.type!r} is no type.", f"Use one of: {', '.join(TYPES)}.")
+    if wishes.scope is not None and not re.fullmatch(r"[!-\'*-~]{1,40}", wishes.scope):
+        raise UsageError(f"--scope {wishes.scope!r} is no scope.", "Use one word without parentheses: parser")
+
+
+def _no_message(answer: str) -> VerificationError:
+    return VerificationError(
+        f"The model's answer holds no commit message: {answer!r:.80}.",
+        "Try --temperature 0.5, or train longer: joco-mlx train --steps 300",
+    )
+
+
+def _note_problems(message: str, progress: Progress) -> None:
+    for problem in lint(message):
+        if problem.level == "error":
+            progress.note(f"The message breaks commitlint's rule {problem.rule}: {problem.text}.")
 
 
 def ask(engine: Engine, patch: str, config: SuggestConfig, *, progress: Progress) -> str:
-    """Return the message that a loaded engine gives for a diff."""
+    """Return the message that a loaded engine gives freely for a diff: what training taught it, without a grammar."""
     budget = diff_budget(engine.template, engine.max_seq_length, engine.count)
     prompt = render(engine.template, user_text(patch, budget, engine.count))
     with task(progress, "Writing the message"):
         answer = engine.complete(prompt, max_tokens=config.max_tokens, temperature=config.temperature)
     message = first_message(answer)
     if not message:
-        raise VerificationError(
-            f"The model's answer holds no commit message: {answer!r:.80}.",
-            "Try --temperature 0.5, or train longer: joco-mlx train --steps 300",
-        )
-    for problem in lint(message):
-        if problem.level == "error":
-            progress.note(f"The message breaks commitlint's rule {problem.rule}: {problem.text}.")
+        raise _no_message(answer)
+    _note_problems(message, progress)
     return message
 
 
