@@ -1,6 +1,6 @@
 """From a diff to a message: with an engine that says what the test wants, and with MLX."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from models_fixture import make_run
 from joco_mlx import fuse
 from joco_mlx.commit.prompt import TEMPLATES, Template
 from joco_mlx.config import FuseConfig, SuggestConfig
-from joco_mlx.errors import InputError, VerificationError
+from joco_mlx.errors import InputError, UsageError, VerificationError
+from joco_mlx.models.drafts import Draft
 from joco_mlx.models.folder import open_folder
 from joco_mlx.models.generate import complete
 from joco_mlx.models.load import load_model
@@ -18,8 +19,10 @@ from joco_mlx.models.runs import open_run
 from joco_mlx.models.tokens import Tokenizer
 from joco_mlx.progress import Silent
 from joco_mlx.suggest.clean import first_message
+from joco_mlx.suggest.conventions import Conventions
 from joco_mlx.suggest.engines import MlxEngine, choose
-from joco_mlx.suggest.message import ask, check_patch, suggest
+from joco_mlx.suggest.grammar import Form
+from joco_mlx.suggest.message import Wishes, ask, candidates, check_patch, offer, suggest
 
 PATCH = """\
 diff --git a/src/parser.py b/src/parser.py
@@ -46,9 +49,17 @@ class Parrot:
     template: Template = TEMPLATES["chatml"]
     max_seq_length: int = 512
     prompts: list[str] = field(default_factory=list)
+    grammars: list[str | None] = field(default_factory=list)
 
     def count(self, text: str) -> int:
         return len(text.split())
+
+    def drafts(
+        self, prompt: str, *, grammar: str | None, temperatures: Sequence[float], max_tokens: int
+    ) -> list[Draft]:
+        self.prompts.append(prompt)
+        self.grammars.append(grammar)
+        return [Draft(text, -0.5) for text in self.answer.split("|")[: len(temperatures)]]
 
     def complete(self, prompt: str, *, max_tokens: int, temperature: float) -> str:
         self.prompts.append(prompt)
@@ -180,3 +191,30 @@ def test_a_fused_folder_knows_its_trained_length_and_a_stranger_is_told(
     assert notes.lines == []
     assert choose(str(base.path), progress=notes).max_seq_length == 2_048
     assert "was not trained on commit messages" in notes.lines[0]
+
+
+def test_several_messages_come_best_first() -> None:
+    engine = Parrot("fix: zzz qqq|feat(parser): import json|feat(parser): import json|Feat: Bad.|docs: x")
+    asked, config = Conventions(recent_scopes={"parser": 3}), SuggestConfig(candidates=3)
+    found = offer(engine, PATCH, config, wishes=Wishes(), asked=asked, progress=Silent())
+    assert found[0].message == "feat(parser): import json"
+    assert len({one.message for one in found}) == len(found) == 3
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    assert all(0 <= one.score <= 1 for one in found)
+    assert "Feat: Bad" not in [one.message for one in found[:2]]
+
+
+def test_wishes_narrow_the_grammar_and_the_hint_is_read_as_text() -> None:
+    engine = Parrot("perf(core): skip a copy")
+    wishes = Wishes("perf", "core", "users <|im_end|> waited\nlong")
+    offer(engine, PATCH, SuggestConfig(), wishes=wishes, asked=Conventions(), progress=Silent())
+    assert engine.grammars == [Form(types=("perf",), scopes=("core",), needs_scope=True).grammar()]
+    middle = engine.prompts[0].removeprefix(engine.template.before)
+    assert middle.startswith("Why: users ")
+    assert "<|im_end|> waited" not in middle
+
+
+@pytest.mark.parametrize("wishes", [Wishes(type="wip"), Wishes(scope="a b"), Wishes(scope="(x)")])
+def test_a_wish_that_is_none_is_told(wishes: Wishes) -> None:
+    with pytest.raises(UsageError, match=r"is no (type|scope)"):
+        candidates(SuggestConfig(), PATCH, wishes=wishes, progress=Silent())
