@@ -1,16 +1,16 @@
 """How much memory a training step takes, by arithmetic alone, and how much this machine has.
 
 Decides the formula. It was fitted to peaks measured on MLX 0.32.4: on a CPU device with real kernels in float32 at the
-widths of SmolLM2-135M, Qwen2.5-Coder-1.5B and DeepSeek-Coder-1.3B, for a GPU in bfloat16 with true shapes and each
-matmul replaced by an operation that allocates the same buffers. No figure is from a Mac yet. All of them are in
-tests/models/test_memory.py.
+widths of SmolLM2-135M, Qwen2.5-Coder-1.5B and DeepSeek-Coder-1.3B; for a GPU in bfloat16 with true shapes and each
+matmul replaced by an operation that allocates the same buffers, attention not fused (as on Metal in training). No figure
+is from a Mac yet. They are in tests/models/test_memory.py.
 """
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from joco_mlx.config import ANSWER_TOKENS, SEVEN_PROJECTIONS
 from joco_mlx.models.compute import device_kind, mx
@@ -20,38 +20,47 @@ Device = Literal["gpu", "cpu"]
 Checkpointing = Literal["none", "segments", "layer"]
 """What the backward pass computes again: nothing, the cheap parts between the base's matmuls, or whole layers."""
 
-BYTES_PER_ADAPTER_WEIGHT = 16
-"""Float32: the weight, its gradient, and AdamW's two moments."""
+OPTIMIZER_BYTES = 8
+"""AdamW's two float32 moments of an adapter weight."""
+GRADIENT_BYTES = 8
+"""A float32 gradient of an adapter weight, and the sum of those of the batches before in the same step."""
 SHARE_OF_RAM = 0.75
 """Without a GPU, what one program may plan for; Metal recommends two thirds to three quarters itself."""
+
+
+FORMS: tuple[Checkpointing, ...] = get_args(Checkpointing)
+"""From the fastest to the smallest."""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
     """The parts of one training step's peak, in bytes."""
 
-    checkpointing: bool
-    """Whether layers are computed again in the backward pass."""
+    checkpointing: Checkpointing
+    tokens: int
+    """Padded length of the records."""
     weights: int
     adapters: int
-    """Adapter weights, their gradients and the optimizer's state."""
-    kept: int
-    """What each layer keeps for its backward pass."""
-    working: int
-    """The layer being differentiated, or the head if that is more."""
+    """Adapter weights and their gradients."""
+    optimizer: int
+    """AdamW's state."""
+    activations: int
+    """What the layers keep for the backward pass, and what the layer at work needs."""
+    head: int
+    """Logits of the answer's positions and their gradient."""
 
     @property
     def total(self) -> int:
         """The peak."""
-        return self.weights + self.adapters + self.kept + self.working
+        return self.weights + self.adapters + self.optimizer + self.activations + self.head
 
 
 def plan(
     shape: Shape,
-    max_seq_length: int,
+    tokens: int,
     rank: int,
     *,
-    checkpointing: bool,
+    checkpointing: Checkpointing,
     batch_size: int = 1,
     modules: Sequence[str] = SEVEN_PROJECTIONS,
     layers: int = -1,
@@ -62,9 +71,9 @@ def plan(
 
     Args:
         shape: Of the base model.
-        max_seq_length: Tokens of a record, prompt and answer.
+        tokens: Padded length of a record, prompt and answer.
         rank: Of the adapters.
-        checkpointing: Plan for layers that are computed again in the backward pass.
+        checkpointing: What the backward pass computes again.
         batch_size: Records in one forward pass.
         modules: Linear layers with an adapter.
         layers: Adapted layers from the top; -1 for all.
@@ -73,22 +82,28 @@ def plan(
     """
     device = device or ("cpu" if device_kind() == "cpu" else "gpu")
     adapted = shape.layers if layers == -1 else min(layers, shape.layers)
-    kept, working = _activations(shape, max_seq_length, adapted, checkpointing=checkpointing, device=device)
-    head = 3 * 4 * answer_tokens * shape.vocabulary  # float32 logits, their softmax and its gradient
+    parameters = adapter_parameters(shape, rank, modules, adapted)
     return MemoryPlan(
         checkpointing=checkpointing,
+        tokens=tokens,
         weights=4 * shape.parameters if device == "cpu" else shape.weight_bytes,
-        adapters=BYTES_PER_ADAPTER_WEIGHT * adapter_parameters(shape, rank, modules, adapted),
-        kept=batch_size * kept,
-        working=batch_size * max(working, head),
+        adapters=(4 + GRADIENT_BYTES) * parameters,
+        optimizer=OPTIMIZER_BYTES * parameters,
+        activations=batch_size * _activations(shape, tokens, adapted, checkpointing, device),
+        head=batch_size * 3 * 4 * answer_tokens * shape.vocabulary,  # float32 logits, their softmax and its gradient
     )
 
 
+def fastest(plans: Sequence[MemoryPlan], budget: int) -> MemoryPlan:
+    """Return the first of some plans, fastest first, that fits `budget` bytes; the last when none does."""
+    return next((made for made in plans if made.total <= budget), plans[-1])
+
+
 def planned_bytes(
-    shape: Shape, max_seq_length: int, rank: int, *, checkpointing: bool = True, batch_size: int = 1
+    shape: Shape, tokens: int, rank: int, *, checkpointing: Checkpointing = "layer", batch_size: int = 1
 ) -> int:
-    """Return the peak of a training step on this machine's device, all layers adapted; the smaller form by default."""
-    return plan(shape, max_seq_length, rank, checkpointing=checkpointing, batch_size=batch_size).total
+    """Return the peak of a training step on this machine's device, all layers adapted; the smallest form by default."""
+    return plan(shape, tokens, rank, checkpointing=checkpointing, batch_size=batch_size).total
 
 
 def adapter_parameters(shape: Shape, rank: int, modules: Sequence[str], layers: int) -> int:
@@ -110,30 +125,52 @@ def this_machine_budget() -> int:
     return int(SHARE_OF_RAM * min(_physical_bytes(), _control_group_bytes()))
 
 
-def _activations(shape: Shape, length: int, adapted: int, *, checkpointing: bool, device: Device) -> tuple[int, int]:
-    """Return (kept by all layers, worked with in one) in bytes for one record of `length` tokens.
+@dataclass(frozen=True)
+class _Coefficients:
+    """Numbers per token, in multiples of H (hidden), K (keys), I (intermediate), Z (scores) and G (a block of scores).
 
-    In numbers per token, with H hidden, I intermediate and K the keys' width, a layer keeps 7 H + 5 K + 5 I of its inner
-    results (5.5 I where SwiGLU is not our own), or only its input, H, when it is computed again. The layer at work needs
-    6 H + 5 K + 15 I when it is computed again; else 5 (H + K + I) more on a CPU, and H + K + I on a GPU. The last layer
-    works on answer positions only and keeps next to nothing. Attention without a fused backward pass (MLX has none on a
-    CPU or on Metal) keeps a matrix of length x length per head, on a CPU only the half that is not in the future, and
-    works with 1.25 of them.
+    Z is heads * length, one row of scores for each head; G is heads * 64, what a block of our CPU attention takes.
+    """
+
+    kept: tuple[float, float, float, float]
+    """H, K, I, Z that a layer keeps for its backward pass."""
+    mlp: tuple[float, float, float, float]
+    """H, K, I, Z while an MLP is differentiated."""
+    attention: tuple[float, float, float, float]
+    """H, K, Z, G while attention is differentiated."""
+
+
+# On a CPU, where attention is our own, fitted to real kernels. On a GPU attention in training is not fused (Metal).
+_COEFFICIENTS: dict[tuple[Device, Checkpointing], _Coefficients] = {
+    ("cpu", "none"): _Coefficients((7, 5, 5, 0.5), (23, 0, 4, 0.55), (0, 0, 1.5, 5.5)),
+    ("cpu", "segments"): _Coefficients((3, 2, 2, 0), (13, 0, 14.2, 0), (0, 0, 2, 11.7)),
+    ("cpu", "layer"): _Coefficients((1.35, 0, 0, 0), (31, 0.4, 14.5, 0.05), (0, 0, 2.9, 9.8)),
+    ("gpu", "none"): _Coefficients((7, 5, 5.5, 1), (1, 1, 1, 1.25), (6, 5, 3.1, 0)),
+    ("gpu", "segments"): _Coefficients((3, 2, 2, 0), (6, 0, 12, 0), (6, 5, 3.6, 0)),
+    ("gpu", "layer"): _Coefficients((1, 0, 0, 0), (14, 5, 17, 1.5), (7, 5, 4.2, 0)),
+}
+_CPU_BLOCK = 64
+
+
+def _activations(shape: Shape, length: int, adapted: int, checkpointing: Checkpointing, device: Device) -> int:
+    """Return what all layers keep and the one at work needs, in bytes, for one record of `length` tokens.
+
+    The last layer works on answer positions only and keeps next to nothing but its input.
     """
     hidden, keys, inner = shape.hidden, shape.kv_hidden, shape.intermediate
-    scores = shape.heads * length * length
-    kept: float
-    if checkpointing:
-        kept = adapted * hidden * length
-        working = (6 * hidden + 5 * keys + 15 * inner) * length
-    elif device == "cpu":
-        kept = (adapted - 1) * ((7 * hidden + 5 * keys + 5 * inner) * length + 0.5 * scores)
-        working = 5 * (hidden + keys + inner) * length
-    else:
-        kept = (adapted - 1) * ((7 * hidden + 5 * keys + 5.5 * inner) * length + scores)
-        working = (hidden + keys + inner) * length
-    bytes_each = 4 if device == "cpu" else 2
-    return round(bytes_each * kept), round(bytes_each * (working + 1.25 * scores))
+    scores, block = shape.heads * length, shape.heads * _CPU_BLOCK
+    known = _COEFFICIENTS[device, checkpointing]
+    keeping = adapted if checkpointing == "layer" else adapted - 1
+    kept = keeping * _sum(known.kept, (hidden, keys, inner, scores))
+    working = max(
+        _sum(known.mlp, (hidden, keys, inner, scores)),
+        _sum(known.attention, (hidden, keys, scores, block)),
+    )
+    return round((4 if device == "cpu" else 2) * length * (kept + working))
+
+
+def _sum(factors: Sequence[float], sizes: Sequence[int]) -> float:
+    return sum(factor * size for factor, size in zip(factors, sizes, strict=True))
 
 
 def _physical_bytes() -> int:
