@@ -48,10 +48,19 @@ class Batch:
         return int(self.weights.sum())
 
 
+def padded_length(examples: Sequence[Example]) -> int:
+    """Return the length that a batch of these examples is padded to."""
+    return _rounded_up(max(len(example.ids) - 1 for example in examples), LENGTH_MULTIPLE)
+
+
+def padded_answers(examples: Sequence[Example]) -> int:
+    """Return the number of answer positions that a batch of these examples is padded to."""
+    return _rounded_up(max(len(example.answer) for example in examples), ANSWER_MULTIPLE)
+
+
 def make_batch(examples: Sequence[Example]) -> Batch:
     """Return `examples` as one padded batch."""
-    length = _rounded_up(max(len(example.ids) - 1 for example in examples), LENGTH_MULTIPLE)
-    answers = _rounded_up(max(len(example.answer) for example in examples), ANSWER_MULTIPLE)
+    length, answers = padded_length(examples), padded_answers(examples)
     read = sum(len(example.ids) - 1 for example in examples)
     ids = np.zeros((len(examples), length), np.int32)
     rows, targets = (np.zeros((len(examples), answers), np.int32) for _ in range(2))

@@ -8,15 +8,26 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from joco_mlx.config import TrainConfig
+from joco_mlx.config import ANSWER_TOKENS, TrainConfig
 from joco_mlx.models import memory
 from joco_mlx.models.compute import FAST_BLAS_HINT, device_kind, fast_blas
 from joco_mlx.models.folder import ModelFolder
 from joco_mlx.models.hub import locate
+from joco_mlx.models.shape import Shape
 from joco_mlx.models.tokens import Tokenizer
 from joco_mlx.progress import Progress, Silent
+from joco_mlx.train.batches import padded_answers, padded_length
 from joco_mlx.train.data import Splits, encode_all, find_dataset, read_splits
 from joco_mlx.train.examples import Encoder, Example
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Records of one padded length, and how a step on one batch of them uses memory."""
+
+    tokens: int
+    records: int
+    memory: memory.MemoryPlan
 
 
 @dataclass(frozen=True)
@@ -43,12 +54,22 @@ class Plan:
     epochs: float
     """How often each record is used."""
     device: str
-    checkpointing: bool
-    """Whether layers are computed again in the backward pass to save memory."""
+    checkpointing: memory.Checkpointing
+    """What the backward pass of the longest records computes again."""
+    buckets: tuple[Bucket, ...]
+    """By padded length, shortest first."""
     planned_bytes: int
+    """The peak: that of the bucket which takes most."""
     budget_bytes: int
     notes: tuple[str, ...]
     """What a user should know."""
+
+    def form_of(self, tokens: int, smaller_by: int = 0) -> memory.Checkpointing:
+        """Return what a batch of `tokens` computes again; `smaller_by` forms smaller than planned where there are."""
+        planned = next((b.memory.checkpointing for b in self.buckets if b.tokens >= tokens), self.checkpointing)
+        if smaller_by == 0:
+            return planned
+        return memory.FORMS[min(memory.FORMS.index(planned) + smaller_by, len(memory.FORMS) - 1)]
 
 
 @dataclass(frozen=True)
@@ -106,7 +127,8 @@ def _plan(config: TrainConfig, model: ModelFolder, data: Splits, examples: Seque
     lengths = [len(example.ids) for example in examples]
     cut = sum(example.cut for example in examples)
     budget = memory.this_machine_budget()
-    planned = _memory_plan(config, model, max(lengths), budget)
+    buckets = _buckets(config, model.shape, examples, budget)
+    planned = max(bucket.memory.total for bucket in buckets)
     unusable = len(data.train) - len(examples)
     return Plan(
         model=model.name,
@@ -123,32 +145,53 @@ def _plan(config: TrainConfig, model: ModelFolder, data: Splits, examples: Seque
         steps=config.steps,
         epochs=config.steps * config.grad_accumulation * config.batch_size / len(examples),
         device=device_kind(),
-        checkpointing=planned.checkpointing,
-        planned_bytes=planned.total,
+        checkpointing=buckets[-1].memory.checkpointing,
+        buckets=buckets,
+        planned_bytes=planned,
         budget_bytes=budget,
-        notes=tuple(_notes(config, data, unusable, planned.total, budget)),
+        notes=tuple(_notes(config, data, unusable, planned, budget)),
     )
 
 
-def _memory_plan(config: TrainConfig, model: ModelFolder, longest: int, budget: int) -> memory.MemoryPlan:
-    """Return the faster plan when it fits the budget, else the smaller one, whose layers are computed twice.
+def _buckets(config: TrainConfig, shape: Shape, examples: Sequence[Example], budget: int) -> tuple[Bucket, ...]:
+    together: dict[int, list[Example]] = {}
+    for example in examples:
+        together.setdefault(padded_length([example]), []).append(example)
+    return tuple(
+        Bucket(tokens, len(held), choose_form(config, shape, tokens, budget, answer_tokens=padded_answers(held)))
+        for tokens, held in sorted(together.items())
+    )
 
-    A layer would draw another dropout mask the second time, so with dropout there is only the faster plan.
+
+def choose_form(
+    config: TrainConfig,
+    shape: Shape,
+    tokens: int,
+    budget: int,
+    *,
+    answer_tokens: int = ANSWER_TOKENS,
+    device: memory.Device | None = None,
+) -> memory.MemoryPlan:
+    """Return the fastest form that fits the budget for records of `tokens` padded tokens, else the smallest.
+
+    What is computed again would draw another dropout mask the second time, so with dropout there is only one form.
     """
-    plans = (
+    forms: tuple[memory.Checkpointing, ...] = memory.FORMS[:1] if config.dropout > 0 else memory.FORMS
+    plans = [
         memory.plan(
-            model.shape,
-            longest,
+            shape,
+            tokens,
             config.rank,
-            checkpointing=checkpointing,
+            checkpointing=form,
             batch_size=config.batch_size,
             modules=config.target_modules,
             layers=config.layers,
+            answer_tokens=answer_tokens,
+            device=device,
         )
-        for checkpointing in (False, True)
-    )
-    faster, smaller = plans
-    return faster if config.dropout > 0 or faster.total <= budget else smaller
+        for form in forms
+    ]
+    return memory.fastest(plans, budget)
 
 
 def _notes(config: TrainConfig, data: Splits, unusable: int, planned: int, budget: int) -> Iterator[str]:

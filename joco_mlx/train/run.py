@@ -136,7 +136,7 @@ def _forms(prepared: Prepared, orders: Orders) -> tuple[Checkpointing, ...]:
 
     With dropout there is none that computes anything again: it would draw another mask the second time.
     """
-    planned = "layer" if prepared.plan.checkpointing else "none"
+    planned = prepared.plan.checkpointing
     forms = FORMS[:1] if prepared.config.dropout > 0 else FORMS[FORMS.index(planned) :]
     return forms[min(orders.smaller_by, len(forms) - 1) :]
 
@@ -177,9 +177,8 @@ def _work(
     config = prepared.config
     optimizer = make_optimizer(config.learning_rate, config.warmup_steps, config.steps)
     reached = restore_checkpoint(checkpoint, model, optimizer) if checkpoint else Reached()
-    form = _forms(prepared, orders)[0]
     return Work(
-        step=Step(model, optimizer, form_of=lambda _: form),
+        step=Step(model, optimizer, form_of=lambda tokens: prepared.plan.form_of(tokens, orders.smaller_by)),
         config=config,
         examples=prepared.examples,
         validation=_in_batches(prepared.validation, config.batch_size),

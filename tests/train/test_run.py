@@ -206,13 +206,15 @@ def test_a_folder_that_is_no_dataset(config, tmp_path):
 
 @pytest.mark.parametrize(
     ("budget", "dropout", "checkpointing"),
-    [(10**12, 0.0, False), (10**3, 0.0, True), (10**3, 0.1, False)],
+    [(10**12, 0.0, "none"), (10**3, 0.0, "layer"), (10**3, 0.1, "none")],
     ids=["fits", "too small", "dropout"],
 )
 def test_layers_are_computed_again_only_where_memory_is_short(config, monkeypatch, budget, dropout, checkpointing):
     monkeypatch.setattr(memory, "this_machine_budget", lambda: budget)
     plan = plan_run(replace(config, dropout=dropout))
-    assert plan.checkpointing is checkpointing
+    assert plan.checkpointing == checkpointing
+    assert {bucket.memory.checkpointing for bucket in plan.buckets} == {checkpointing}
+    assert sum(bucket.records for bucket in plan.buckets) == plan.records - plan.unusable
     assert any("smaller --max-seq-length" in note for note in plan.notes) is (budget < plan.planned_bytes)
 
 
