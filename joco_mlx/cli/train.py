@@ -8,6 +8,7 @@ import typer
 
 from joco_mlx.artifacts import Artifact
 from joco_mlx.cli import render
+from joco_mlx.cli.plan import MEMORY_COLUMNS, memory_cells
 from joco_mlx.cli.settings import option, train_settings
 from joco_mlx.config import TrainConfig
 from joco_mlx.errors import UsageError
@@ -114,9 +115,12 @@ def _show_plan(config: TrainConfig, *, json: bool, progress: Progress) -> None:
         ("Tokens of a record", f"{plan.mean_tokens:.0f} on average, {plan.longest_tokens:,} at most"),
         ("Steps", steps),
         ("Adapters", f"rank {config.rank}, scale {config.scale:g}, on {', '.join(config.target_modules)}"),
-        ("Device", plan.device + (", with gradient checkpointing" if plan.checkpointing else "")),
+        ("Device", plan.device),
         ("Memory", memory),
     ]
     render.table(("What", "Plan"), rows)
+    render.heading("Memory by padded length, in GB")
+    buckets = [(f"{item.tokens:,}", f"{item.records:,}", *memory_cells(item.memory)) for item in plan.buckets]
+    render.table(("tokens", "records", *MEMORY_COLUMNS), buckets, right=("tokens", "records", *MEMORY_COLUMNS[:-1]))
     for note in plan.notes:
         render.say(note)

@@ -12,6 +12,7 @@ COMMANDS = (
     "",
     "quickstart",
     "models",
+    "plan",
     "train",
     "fuse",
     "suggest",
