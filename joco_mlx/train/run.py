@@ -33,6 +33,7 @@ from joco_mlx.train.mlx_lora.forward import check_supported
 from joco_mlx.train.mlx_lora.loop import Work, run_steps
 from joco_mlx.train.mlx_lora.lora import add_adapters
 from joco_mlx.train.mlx_lora.step import Step, make_optimizer
+from joco_mlx.train.model_card import write_card
 from joco_mlx.train.plan import Prepared, prepare
 from joco_mlx.train.plot import PICTURE, plot_loss
 from joco_mlx.train.resume import open_unfinished, require_same_data, require_same_model, same_config
@@ -127,8 +128,9 @@ def _segment(work: Work, run: LiveRun, prepared: Prepared, progress: Progress, o
     if not finished:
         raise _stopped(work, run)
     files, chosen = _best_adapters(work, progress)
+    card = write_card(run.folder, {**run.document, "adapter": chosen}, run.folder / METRICS, PICTURE)
     parents = {"dataset": prepared.data.artifact.digest}
-    return run.finish(parents, [*files, run.folder / PICTURE], steps_done=work.done, adapter=chosen)
+    return run.finish(parents, [*files, run.folder / PICTURE, card], steps_done=work.done, adapter=chosen)
 
 
 def _forms(prepared: Prepared, orders: Orders) -> tuple[Checkpointing, ...]:

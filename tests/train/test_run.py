@@ -70,6 +70,7 @@ def test_a_finished_run_is_a_sealed_artefact(config):
         "run.json",
         "metrics.jsonl",
         "loss.png",
+        "README.md",
         "adapters/adapters.safetensors",
         "adapters/adapter_config.json",
     }
@@ -79,6 +80,9 @@ def test_a_finished_run_is_a_sealed_artefact(config):
     assert [line["step"] for line in lines if "val_loss" in line] == [2, 3]
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["step-000002", "step-000003"]
     assert not list(folder.rglob("*.part"))
+    card = (folder / "README.md").read_text()
+    assert f"at step {open_run(folder).document['adapter']['step']}, whose adapters these are" in card
+    assert "| rank | 4 |" in card
 
 
 def test_a_run_can_be_opened_again(config):
