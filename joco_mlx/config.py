@@ -6,6 +6,7 @@ below. Field metadata holds the one help text that the command line, the docs an
 """
 
 import dataclasses
+import math
 import os
 import tomllib
 import types
@@ -38,6 +39,7 @@ EngineName = Literal["mlx", "ollama", "openai"]
 Mode = Literal["balanced", "seeded", "low-error", "reference"]
 """How weights become the blocks of a GGUF; docs/gguf.md says what each is for."""
 Profile = Literal["single-repository", "many-repositories"]
+AdapterKind = Literal["lora", "rslora"]
 Config = TypeVar("Config")
 
 
@@ -155,6 +157,7 @@ class TrainConfig:
     warmup_steps: int = _option(5, "Steps of linear warm-up before the linear decay.")
     rank: int = _option(16, "LoRA rank.")
     alpha: float = _option(16.0, "LoRA alpha; the adapter is scaled by alpha / rank.")
+    adapter: AdapterKind = _option("lora", "lora, or rslora: scaled by alpha / sqrt(rank), for high ranks.")
     dropout: float = _option(0.0, "LoRA dropout.")
     target_modules: tuple[str, ...] = _option(SEVEN_PROJECTIONS, "Linear layers that get an adapter.")
     layers: int = _option(-1, "Adapt only this many layers, counted from the top; -1 adapts all.")
@@ -183,8 +186,11 @@ class TrainConfig:
 
     @property
     def scale(self) -> float:
-        """What the low-rank product is multiplied by: alpha / rank (Hu et al. 2021, section 4.1)."""
-        return self.alpha / self.rank
+        """What the low-rank product is multiplied by.
+
+        alpha / rank (Hu et al. 2021, section 4.1), or alpha / sqrt(rank) (rsLoRA: Kalajdzievski 2023, section 3).
+        """
+        return self.alpha / (math.sqrt(self.rank) if self.adapter == "rslora" else self.rank)
 
 
 @dataclass(frozen=True)

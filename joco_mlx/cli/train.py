@@ -30,6 +30,7 @@ def train(
     warmup_steps: Annotated[int | None, option(TrainConfig, "warmup_steps")] = None,
     rank: Annotated[int | None, option(TrainConfig, "rank")] = None,
     alpha: Annotated[float | None, option(TrainConfig, "alpha")] = None,
+    adapter: Annotated[str | None, option(TrainConfig, "adapter")] = None,
     dropout: Annotated[float | None, option(TrainConfig, "dropout")] = None,
     target_modules: Annotated[str | None, option(TrainConfig, "target_modules")] = None,
     layers: Annotated[int | None, option(TrainConfig, "layers")] = None,

@@ -109,3 +109,10 @@ def test_nothing_but_the_factors_is_trainable(tiny_model):
     model, _ = adapted(tiny_model("llama", tied=False))
     names = [name for name, _ in trees.tree_flatten(model.trainable_parameters())]
     assert all(name.endswith((".lora_a", ".lora_b")) for name in names)
+
+
+def test_rslora_is_scaled_by_the_root_of_the_rank():
+    """As a plain LoRA adapter of that scale, so that everything that reads adapters reads it."""
+    assert TrainConfig(rank=16, alpha=16.0).scale == 1.0
+    assert TrainConfig(rank=16, alpha=16.0, adapter="rslora").scale == 4.0
+    assert TrainConfig(rank=64, alpha=16.0, adapter="rslora").scale == 2.0
