@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from joco_mlx import __version__, artifacts
-from joco_mlx.cli import bench, dataset, export, hook, models, ollama, plan, quickstart, render, suggest, train
+from joco_mlx.cli import bench, connect, dataset, export, hook, models, ollama, plan, quickstart, render, suggest, train
 from joco_mlx.errors import JocoError
 
 _BUG = 70  # EX_SOFTWARE of sysexits.h
@@ -26,7 +26,15 @@ app.add_typer(export.gguf_app, name="gguf")
 app.add_typer(bench.app, name="bench")
 app.add_typer(ollama.app, name="ollama")
 app.add_typer(hook.app, name="hook")
-for command in (quickstart.quickstart, models.models, plan.plan, train.train, export.fuse, suggest.suggest):
+for command in (
+    quickstart.quickstart,
+    models.models,
+    plan.plan,
+    train.train,
+    export.fuse,
+    suggest.suggest,
+    connect.connect,
+):
     app.command()(command)
 
 

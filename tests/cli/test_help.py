@@ -16,6 +16,7 @@ COMMANDS = (
     "train",
     "fuse",
     "suggest",
+    "connect",
     "dataset",
     "dataset extract",
     "dataset curate",
