@@ -57,15 +57,16 @@ def status(repository: Folder = Path(), json: Json = False) -> None:
 def run(message: Annotated[Path, typer.Argument(help="The file that git gives to prepare-commit-msg.")]) -> None:
     """Write a suggestion into a message file, as the hook does."""
     from joco_mlx.suggest import fill, source
-    from joco_mlx.suggest.message import suggest
+    from joco_mlx.suggest.conventions import conventions
+    from joco_mlx.suggest.message import candidates
 
     comments, before = fill.comments_of(Path()), fill.read_message(message)
     if not fill.is_untouched(before, comments):
         return
     patch, config = source.staged_diff(Path()), settings(SuggestConfig, "suggest", {})
     with render.progress() as progress:
-        suggested = suggest(config, patch, progress=progress)
-    fill.write_message(message, fill.filled(before, suggested, comments))
+        found = candidates(config, patch, asked=conventions(Path()), progress=progress)
+    fill.write_message(message, fill.filled(before, found[0].message, comments))
 
 
 def _show(found: "HookState") -> None:
