@@ -40,6 +40,7 @@ FORMS: tuple[Checkpointing, ...] = get_args(Checkpointing)
 PEER = "mlx-lm --grad-checkpoint"
 ALLOWED_PEAK = 1.02
 ANSWER = 20
+QUICK_SECONDS, SECONDS = 10.0, 600.0
 Loss = Callable[..., Any]
 
 
@@ -163,13 +164,19 @@ def measured(call: Callable[[], None]) -> Cost:
     return Cost(clock() - began, mx.get_peak_memory())
 
 
-def race(size: Size, turns: int) -> dict[str, Cost]:
-    """Let the contenders take turns after one step to warm up; return the median time and the highest peak of each."""
+def race(size: Size, turns: int, seconds: float) -> dict[str, Cost]:
+    """Let the contenders take turns after one step to warm up; return the median time and the highest peak of each.
+
+    No turn begins after `seconds`, but there is always one.
+    """
     costs: dict[str, list[Cost]] = {}
     runners = contenders(size)
     for call in runners.values():
         call()
-    for _ in range(turns):
+    began = time.monotonic()
+    for turn in range(turns):
+        if turn and time.monotonic() - began > seconds:
+            break
         for name, call in runners.items():
             costs.setdefault(name, []).append(measured(call))
     return {
@@ -219,9 +226,9 @@ def show(title: str, rows: Sequence[tuple[str, str, str]]) -> None:
         print(f"  {first:<28} {second:>14} {third:>12}")
 
 
-def compare(size: Size, turns: int) -> dict[str, float | str]:
+def compare(size: Size, turns: int, seconds: float) -> dict[str, float | str]:
     """Race at one size, print the table, and return the ratios."""
-    costs = race(size, turns)
+    costs = race(size, turns, seconds)
     best, peer = chosen(costs), costs[PEER]
     title = f"{size.name}: {size.hidden}/{size.intermediate}, {size.layers} layers, {size.tokens} tokens, float32"
     rows = [(name, f"{cost.seconds:.3f} s", f"{cost.peak_bytes / 1e6:,.0f} MB") for name, cost in costs.items()]
@@ -244,7 +251,8 @@ def main() -> None:
     options = parser.parse_args()
     sizes = (NARROW,) if options.quick else (NARROW, WIDE)
     turns = options.turns or (3 if options.quick else 5)
-    raced = {size.name: compare(size, turns) for size in sizes}
+    seconds = QUICK_SECONDS if options.quick else SECONDS
+    raced = {size.name: compare(size, turns, seconds) for size in sizes}
     figures: dict[str, Any] = {
         "step_time_ratio": raced[NARROW.name]["step_time_ratio"],
         "peak_memory_ratio": raced[NARROW.name]["peak_memory_ratio"],
