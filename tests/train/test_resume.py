@@ -194,5 +194,8 @@ def test_a_finished_run_is_refused(config):
 
 def test_a_run_at_work_is_refused(config):
     folder = stopped(config, 1)
-    with reopened_run(folder, open_run(folder).document), pytest.raises(ConflictError, match="in use by another process"):
+    with (
+        reopened_run(folder, open_run(folder).document),
+        pytest.raises(ConflictError, match="in use by another process"),
+    ):
         resume(folder)
