@@ -87,7 +87,7 @@ def build(
     asked = [dataclasses.asdict(config), *(dataclasses.asdict(item) for item in wanted)]
     key = sha256(json.dumps([EXTRACTOR_VERSION, *asked]).encode()).hexdigest()
     with workshop(out) as shop:
-        if not shop.is_ready(key):
+        if not shop.is_ready(key, out):
             artifacts.refuse_existing(out, force=force)
             plan = shop.plan(key, lambda: [dataclasses.asdict(item) for item in _pin(wanted, config, mirrors, watched)])
             read = [_list(Pinned(**item), config) for item in plan]

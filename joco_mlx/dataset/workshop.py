@@ -26,6 +26,8 @@ class Workshop:
     """The folder, while this process holds its lock."""
 
     folder: Path
+    was_leaving: bool = False
+    """Whether it was here already, and empty: the last build was killed while it tidied up."""
 
     def plan(self, key: str, make: Callable[[], Any]) -> Any:
         """Return the plan that an interrupted build with the same key made, or make it and keep it."""
@@ -53,8 +55,10 @@ class Workshop:
         """Where the dataset is put together before it takes its place."""
         return self.folder / _MADE
 
-    def is_ready(self, key: str) -> bool:
-        """Whether a build with this key was killed while it delivered."""
+    def is_ready(self, key: str, out: Path) -> bool:
+        """Whether a build with this key was killed while it delivered, or after that."""
+        if self.was_leaving and artifacts.is_finished(out):
+            return True
         try:
             return (self.folder / _READY).read_text("ascii") == key
         except OSError:
@@ -79,6 +83,7 @@ def workshop(out: Path) -> Iterator[Workshop]:
         ConflictError: Another process is building `out`.
     """
     folder = out.parent / f".{out.name}.building"
+    was_leaving = folder.is_dir() and not {path.name for path in folder.iterdir()} - {_LOCK}
     with artifacts.telling_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / _LOCK).open("w")
@@ -90,9 +95,20 @@ def workshop(out: Path) -> Iterator[Workshop]:
                 f"{out} is being built by another process.", "Wait for it, or choose another --out."
             ) from None
         try:
-            yield Workshop(folder)
+            yield Workshop(folder, was_leaving)
         except BaseException as problem:
             if isinstance(problem, InputError) or not (folder / _SHARDS).is_dir():
                 shutil.rmtree(folder)
             raise
-        shutil.rmtree(folder)
+        _leave(folder)
+
+
+def _leave(folder: Path) -> None:
+    """Remove the folder; what says that the dataset was delivered goes last, so that this can be interrupted too."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _READY:
+            path.unlink()
+    (folder / _READY).unlink(missing_ok=True)
+    folder.rmdir()

@@ -158,6 +158,28 @@ def test_a_build_that_was_killed_while_it_delivered_is_completed(
     assert names(tmp_path) == ["data", "plain", "sources"]
 
 
+@pytest.mark.parametrize("left", [["ready", "plan.json"], ["ready"], ["lock"], []], ids=" ".join)
+def test_a_build_that_was_killed_while_it_tidied_up_is_completed(
+    left: list[str], repositories: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: dict[str, bytes] = {}
+    whole = building.Workshop.deliver
+
+    def watched(self: building.Workshop, key: str, out: Path) -> None:
+        whole(self, key, out)
+        kept.update({path.name: path.read_bytes() for path in self.folder.iterdir() if path.is_file()})
+
+    monkeypatch.setattr(building.Workshop, "deliver", watched)
+    build(BuildConfig(), repositories[:1], tmp_path / "data", jobs=1)
+    before = content(tmp_path / "data")
+    (tmp_path / ".data.building").mkdir()
+    for name in left:
+        (tmp_path / ".data.building" / name).write_bytes(kept[name])
+    build(BuildConfig(), repositories[:1], tmp_path / "data", jobs=1)
+    assert content(tmp_path / "data") == before
+    assert names(tmp_path) == ["data", "sources"]
+
+
 def test_nothing_left_names_the_filter_and_leaves_no_file(repository: Repository, tmp_path: Path) -> None:
     repository.commit("chore: begin", {"README.md": "hello\n"})
     repository.commit("fix: something about nothing", {"a.py": "x = 1\n" * 5})
