@@ -7,6 +7,6 @@ two tensors. Leaves to `fuse` and `gguf` what the result is rounded to.
 
 from joco_mlx.merge.affine import AffineGrid
 from joco_mlx.merge.lora import open_merged
-from joco_mlx.merge.weights import Weights, open_weights
+from joco_mlx.merge.weights import Change, Weights, open_weights
 
-__all__ = ["AffineGrid", "Weights", "open_merged", "open_weights"]
+__all__ = ["AffineGrid", "Change", "Weights", "open_merged", "open_weights"]

@@ -16,7 +16,7 @@ from joco_mlx.errors import InputError
 from joco_mlx.merge.adapter_config import CONFIG, LAYER, TRAIN, AdapterConfig, read_adapter_config
 from joco_mlx.merge.affine import AffineGrid
 from joco_mlx.merge.tensorfile import FLOATS, Entry, brief, read_header
-from joco_mlx.merge.weights import Weights, open_weights
+from joco_mlx.merge.weights import Change, Weights, open_weights
 
 TENSORS = "adapters.safetensors"
 
@@ -31,8 +31,8 @@ class LowRank:
     """[rank, out]."""
     scale: float
 
-    def floats(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Return rows `start` to `stop` of scale * (a @ b)^T in float32.
+    def change(self, start: int = 0, stop: int | None = None) -> Change:
+        """Return rows `start` to `stop` of scale * (a @ b)^T, as its two factors in float32.
 
         Raises:
             InputError: The training diverged: a factor is not finite.
@@ -44,7 +44,7 @@ class LowRank:
                 "Train again with a lower rate: joco-mlx train --learning-rate 1e-4",
             )
         scaled: NDArray[np.float32] = b[:, start:stop] * np.float32(self.scale)
-        return scaled.T @ a.T
+        return Change(scaled.T, a.T)
 
 
 class MergedWeights:
@@ -66,12 +66,16 @@ class MergedWeights:
         """Return a merged tensor, or rows of it."""
         weight = self.base.read(name, start, stop)
         if name in self.deltas:
-            weight += self.deltas[name].floats(start, stop)
+            weight += self.deltas[name].change(start, stop).floats()
         return weight
 
     def grid(self, name: str, start: int = 0, stop: int | None = None) -> AffineGrid | None:
         """Return the base's grids: an adapter moves the weights off them, but seldom far."""
         return self.base.grid(name, start, stop)
+
+    def change(self, name: str, start: int = 0, stop: int | None = None) -> Change | None:
+        """Return what the adapter adds to a tensor's rows."""
+        return self.deltas[name].change(start, stop) if name in self.deltas else None
 
 
 def open_merged(base: Path, adapters: Path) -> MergedWeights:

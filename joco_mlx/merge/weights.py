@@ -8,6 +8,7 @@ that was trained.
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +34,24 @@ class Stored(Protocol):
         """Return rows `start` to `stop` in float32."""
 
 
+@dataclass(frozen=True)
+class Change:
+    """What training added to rows of a matrix: left @ right."""
+
+    left: NDArray[np.float32]
+    """[rows, rank]."""
+    right: NDArray[np.float32]
+    """[rank, columns]."""
+
+    def floats(self) -> NDArray[np.float32]:
+        """Return it as float32 [rows, columns]."""
+        return self.left @ self.right
+
+    def rows(self, order: Any) -> "Change":
+        """Return the rows that the index `order` names."""
+        return Change(self.left[order], self.right)
+
+
 class Weights(Protocol):
     """A model's tensors under their Hugging Face names (`model.layers.0.mlp.up_proj.weight`)."""
 
@@ -47,6 +66,9 @@ class Weights(Protocol):
 
     def grid(self, name: str, start: int = 0, stop: int | None = None) -> AffineGrid | None:
         """Return the grids that MLX quantised these rows of the base to; None for a tensor that is not quantised."""
+
+    def change(self, name: str, start: int = 0, stop: int | None = None) -> Change | None:
+        """Return what training added to these rows; None for a tensor that it left alone."""
 
 
 class FolderWeights:
@@ -71,6 +93,9 @@ class FolderWeights:
         """Return the grids of a quantised tensor's rows."""
         stored = self.tensors[name]
         return stored.grid(start, stop) if isinstance(stored, AffineTensor) else None
+
+    def change(self, name: str, start: int = 0, stop: int | None = None) -> Change | None:
+        """Return None: a folder does not say what training added."""
 
 
 def open_weights(folder: Path) -> FolderWeights:
