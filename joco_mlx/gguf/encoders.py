@@ -1,11 +1,10 @@
 """Float32 weights to the bytes of a GGUF type: one encoder a type, pure arrays in and out.
 
-Decides which code encodes which type. The K-quants are ours, the simple types are the `gguf` package's (byte-equal to
+Decides which code encodes which type in ggml's way; `requantize` has another. The K-quants are ours, the simple types are the `gguf` package's (byte-equal to
 ggml). Weights pass as a flat run of whole blocks: in every type here a block knows nothing of rows or neighbours.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from gguf import GGMLQuantizationType as Type
@@ -16,8 +15,6 @@ from joco_mlx.gguf.q5_k import encode_q5_k
 from joco_mlx.gguf.q6_k import encode_q6_k
 from joco_mlx.gguf.rounding import Bytes, Floats
 
-Mode = Literal["reference"]
-"""How hard an encoder searches: `reference` gives the bytes of ggml's own."""
 Encoder = Callable[[Floats], Bytes]
 """float32 [weights] -> uint8 [bytes]."""
 
@@ -29,9 +26,9 @@ LARGEST_WEIGHT = 65_504.0
 """The largest float16. The scales of the block types reach further, but no trained weight does."""
 
 
-def encoder(kind: Type, mode: Mode = "reference") -> Encoder:
-    """Return the function that encodes weights as `kind`."""
-    return _ENCODERS[mode, kind]
+def encoder(kind: Type) -> Encoder:
+    """Return the function that encodes weights as `kind`, to the bytes of ggml's own."""
+    return _ENCODERS[kind]
 
 
 def decode(kind: Type, encoded: Bytes) -> Floats:
@@ -66,9 +63,9 @@ def _simple(kind: Type) -> Encoder:
     return encode
 
 
-_ENCODERS: dict[tuple[Mode, Type], Encoder] = {
-    ("reference", Type.Q4_K): _k_quant(encode_q4_k),
-    ("reference", Type.Q5_K): _k_quant(encode_q5_k),
-    ("reference", Type.Q6_K): _k_quant(encode_q6_k),
-    **{("reference", kind): _simple(kind) for kind in (Type.F32, Type.F16, Type.Q5_0, Type.Q5_1, Type.Q8_0)},
+_ENCODERS: dict[Type, Encoder] = {
+    Type.Q4_K: _k_quant(encode_q4_k),
+    Type.Q5_K: _k_quant(encode_q5_k),
+    Type.Q6_K: _k_quant(encode_q6_k),
+    **{kind: _simple(kind) for kind in (Type.F32, Type.F16, Type.Q5_0, Type.Q5_1, Type.Q8_0)},
 }

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from joco_mlx import artifacts
-from joco_mlx.config import Quantization
+from joco_mlx.config import Mode, Quantization
 from joco_mlx.gguf.card import Card
-from joco_mlx.gguf.encoders import Mode
 from joco_mlx.gguf.plan import make_plan
 from joco_mlx.gguf.stream import write_gguf
 from joco_mlx.merge import Weights
@@ -48,7 +47,7 @@ def export(
         out: The file to make.
         quantization: The mix of types.
         card: What the file says of itself.
-        mode: How hard the encoders search.
+        mode: How weights become blocks.
         force: Replace `out` when it exists.
         threads: Chunks encoded at once; all cores when None.
         progress: Who is told.

@@ -20,13 +20,15 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from gguf import GGUFValueType, GGUFWriter
 
+from joco_mlx.config import Mode
 from joco_mlx.errors import InputError
 from joco_mlx.gguf.container import ALIGNMENT
-from joco_mlx.gguf.encoders import CHUNK_WEIGHTS, Mode, encoder, fits
+from joco_mlx.gguf.encoders import CHUNK_WEIGHTS, encoder, fits
 from joco_mlx.gguf.plan import Plan
 from joco_mlx.gguf.recipe import stored_bytes
+from joco_mlx.gguf.requantize import KINDS, Trained, requantize
 from joco_mlx.gguf.rounding import Bytes, Floats
-from joco_mlx.merge import Weights
+from joco_mlx.merge import AffineGrid, Change, Weights
 from joco_mlx.progress import Task
 
 _WIDE = ("general.parameter_count",)
@@ -42,6 +44,7 @@ class _Chunk:
     name: str
     kind: Type
     rows: Callable[[], Floats]
+    origin: Callable[[], tuple[AffineGrid | None, Change | None]]
     last: bool
     """Whether the tensor ends with it."""
 
@@ -53,7 +56,7 @@ def write_gguf(path: Path, plan: Plan, source: Weights, *, mode: Mode, threads: 
         path: Where.
         plan: What the file holds.
         source: The weights under their Hugging Face names.
-        mode: How hard the encoders search.
+        mode: How weights become blocks.
         threads: Chunks encoded at once; all cores when None.
         bar: Told of every chunk, in weights.
 
@@ -99,9 +102,10 @@ def _value_types(key: str, value: object) -> tuple[GGUFValueType, GGUFValueType 
 def _chunks(source: Weights, plan: Plan) -> Iterator[_Chunk]:
     """Cut the tensors into what one thread encodes at a time."""
     for tensor, kind in plan.tensors:
-        read = tensor.reader(source)
+        read, origin = tensor.reader(source), tensor.origin(source)
         for start, stop in row_chunks(tensor.shape):
-            yield _Chunk(tensor.source, kind, partial(read, start, stop), stop == tensor.shape[0])
+            parts = partial(read, start, stop), partial(origin, start, stop)
+            yield _Chunk(tensor.source, kind, *parts, stop == tensor.shape[0])
 
 
 def row_chunks(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
@@ -126,13 +130,23 @@ def _encoded(chunks: Iterator[_Chunk], mode: Mode, threads: int) -> Iterator[tup
 
 
 def _encode(chunk: _Chunk, mode: Mode) -> tuple[Bytes, int]:
-    weights = chunk.rows().reshape(-1)
+    weights = chunk.rows()
     if not fits(chunk.kind, weights):
         raise InputError(
             f"{chunk.name} holds a weight that is not finite or too large for {chunk.kind.name}.",
             "Train again with a lower --learning-rate, or download the model again.",
         )
-    return encoder(chunk.kind, mode)(weights), weights.size
+    if mode == "reference" or chunk.kind not in KINDS:
+        return encoder(chunk.kind)(weights.reshape(-1)), weights.size
+    return requantize(chunk.kind, _trained(weights, chunk, mode)), weights.size
+
+
+def _trained(weights: Floats, chunk: _Chunk, mode: Mode) -> Trained:
+    """What a mode wants to know of the rows beside their weights."""
+    if mode == "low-error":
+        return Trained(weights)
+    grid, change = chunk.origin()
+    return Trained(weights, grid, change if mode == "balanced" else None)
 
 
 def _pad(file: BinaryIO) -> None:

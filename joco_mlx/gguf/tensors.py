@@ -6,16 +6,21 @@ byte is written. Names follow `gguf-py/gguf/tensor_mapping.py` of llama.cpp, the
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from joco_mlx.errors import InputError
 from joco_mlx.gguf.architecture import Architecture
 from joco_mlx.gguf.rounding import Floats
-from joco_mlx.merge import Weights
+from joco_mlx.merge import AffineGrid, Change, Weights
 
 Reader = Callable[[int, int], Floats]
 """First row, last + 1 -> those rows."""
+Origin = Callable[[int, int], tuple[AffineGrid | None, Change | None]]
+"""First row, last + 1 -> the grids of the base, and what training added."""
+Number = TypeVar("Number", np.float32, np.int64)
 
 _NORMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
 _LINEARS = {
@@ -52,8 +57,22 @@ class PlannedTensor:
         rows = permute(source.read(self.source), self.heads)
         return lambda start, stop: rows[start:stop]
 
+    def origin(self, source: Weights) -> Origin:
+        """Return what gives the base's grids of rows `start` to `stop` of the file, and what training added to them."""
+        if not self.heads:
+            return lambda start, stop: (
+                source.grid(self.source, start, stop),
+                source.change(self.source, start, stop),
+            )
+        order = permute(np.arange(self.shape[0], dtype=np.int64), self.heads)
+        grid, change = source.grid(self.source), source.change(self.source)
+        return lambda start, stop: (
+            None if grid is None else grid.rows(order[start:stop]),
+            None if change is None else change.rows(order[start:stop]),
+        )
 
-def permute(rows: Floats, heads: int) -> Floats:
+
+def permute(rows: NDArray[Number], heads: int) -> NDArray[Number]:
     """Put the two halves of each head's rotary pairs side by side, as llama.cpp's llama architecture wants them.
 
     Args:
