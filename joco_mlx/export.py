@@ -50,7 +50,14 @@ def export_run(config: FuseConfig, run: Run, *, progress: Progress | None = None
     card = Card.of(base)
     out = folder / ollama.GGUF_NAME
     made = write_gguf(
-        weights, base.path, out, quantization=config.quantization, card=card, force=config.force, progress=shown
+        weights,
+        base.path,
+        out,
+        quantization=config.quantization,
+        mode=config.mode,
+        card=card,
+        force=config.force,
+        progress=shown,
     )
     report = verify(out, base.path, source=weights, card=card, progress=shown)
     if report.problems:
