@@ -9,15 +9,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from adapter_fixture import random_adapter
 
 from joco_mlx import artifacts
-from joco_mlx.config import Quantization
+from joco_mlx.config import Mode, Quantization
 from joco_mlx.errors import ConflictError, InputError, MachineError
 from joco_mlx.gguf import export as stage
 from joco_mlx.gguf.card import Card
 from joco_mlx.gguf.container import open_gguf
 from joco_mlx.gguf.export import Exported, export
-from joco_mlx.merge import Weights, open_weights
+from joco_mlx.gguf.verify import verify
+from joco_mlx.merge import Weights, open_merged, open_weights
 from joco_mlx.progress import Silent, Task
 
 CARD = Card("joco", "<|im_end|>", licence="Apache-2.0", base_model="Qwen/Qwen2.5-Coder-1.5B-Instruct")
@@ -28,7 +30,7 @@ class Spoiled:
 
     def __init__(self, source: Weights, name: str, value: float) -> None:
         self.source, self.name, self.value = source, name, value
-        self.names, self.shape = source.names, source.shape
+        self.names, self.shape, self.grid, self.change = source.names, source.shape, source.grid, source.change
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         found = self.source.read(name, start, stop)
@@ -81,14 +83,23 @@ def test_a_licence_without_an_spdx_name_keeps_its_own() -> None:
     assert found["general.size_label"] == "1.5B"
 
 
-@pytest.mark.parametrize("quantization", ["q4_k_m", "q8_0", "f16"])
+@pytest.mark.parametrize(
+    ("quantization", "mode"),
+    [("q4_k_m", "balanced"), ("q4_k_m", "seeded"), ("q5_k_m", "low-error"), ("q8_0", "reference"), ("f16", "seeded")],
+)
 def test_the_same_weights_give_the_same_bytes(
-    quantization: Quantization, tiny_model: Callable[..., Path], tmp_path: Path
+    quantization: Quantization, mode: Mode, tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
-    folder = tiny_model("llama", hidden=256, intermediate=512, layers=2)
+    quantised = {"group_size": 64, "bits": 4}
+    folder = tiny_model("llama", hidden=256, intermediate=1024, layers=2, quantised=quantised)
+    source = open_merged(folder, random_adapter(folder, tmp_path / "adapter"))
+    made = []
     for threads in (1, 3):
-        _export(folder, tmp_path / f"{threads}.gguf", quantization, threads=threads)
-    assert (tmp_path / "1.gguf").read_bytes() == (tmp_path / "3.gguf").read_bytes()
+        out = tmp_path / f"{threads}.gguf"
+        export(source, folder, out, quantization=quantization, card=CARD, mode=mode, threads=threads)
+        assert verify(out, folder, source=source, card=CARD).problems == ()
+        made.append(out.read_bytes())
+    assert made[0] == made[1]
 
 
 def test_progress_counts_every_weight(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
