@@ -43,4 +43,4 @@ def create(
         render.say_json({"name": made.name, "url": made.url, "digest": made.digest, "sent": made.was_sent})
         return
     render.say(f"Finished: {made.name} in Ollama at {made.url}")
-    render.say(f"Next: git diff --cached | ollama run {made.name}, or joco-mlx use ollama:{made.name}")
+    render.say(f"Next: git diff --cached | ollama run {made.name}")
