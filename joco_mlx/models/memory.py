@@ -1,9 +1,9 @@
 """How much memory a training step takes, by arithmetic alone, and how much this machine has.
 
-Decides the formula. It was fitted to peaks measured on MLX 0.32.4: on a CPU device with real kernels in float32 at the
-widths of SmolLM2-135M, Qwen2.5-Coder-1.5B and DeepSeek-Coder-1.3B; for a GPU in bfloat16 with true shapes and each
-matmul replaced by an operation that allocates the same buffers, attention not fused (as on Metal in training). No figure
-is from a Mac yet. They are in tests/models/test_memory.py.
+Decides the formula. Its coefficients were fitted to peaks of MLX 0.32.4 and agree with these points; no point was held
+out. On a CPU device they come from real kernels in float32. For a GPU they are few, in bfloat16 with true shapes and
+each matmul replaced by an operation that allocates the same buffers, most of them with attention that is not fused, which
+is assumed of Metal in training. No figure is from a Mac or any other GPU. See tests/models/test_memory.py.
 """
 
 import os
@@ -140,7 +140,7 @@ class _Coefficients:
     """H, K, Z, G while attention is differentiated."""
 
 
-# On a CPU, where attention is our own, fitted to real kernels. On a GPU attention in training is not fused (Metal).
+# On a CPU, where attention is our own, fitted to real kernels. On a GPU attention in training is taken as not fused.
 _COEFFICIENTS: dict[tuple[Device, Checkpointing], _Coefficients] = {
     ("cpu", "none"): _Coefficients((7, 5, 5, 0.5), (23, 0, 4, 0.55), (0, 0, 1.5, 5.5)),
     ("cpu", "segments"): _Coefficients((3, 2, 2, 0), (13, 0, 14.2, 0), (0, 0, 2, 11.7)),
