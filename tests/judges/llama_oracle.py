@@ -169,7 +169,7 @@ class _Batch(ctypes.Structure):
     ]
 
 
-class _Server:
+class Server:
     """The libraries, and at most one open model."""
 
     def __init__(self, folder: Path) -> None:
@@ -275,7 +275,7 @@ def _serve(folder: Path) -> None:
     """Answer calls from standard input until it ends; only answers may reach standard output."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    server = _Server(folder)
+    server = Server(folder)
     while True:
         try:
             name, arguments = pickle.load(sys.stdin.buffer)
