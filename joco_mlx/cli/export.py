@@ -68,6 +68,23 @@ def verify(
     report.require_sound()
 
 
+@gguf_app.command()
+def inspect(file: Annotated[Path, typer.Argument(help="GGUF to look into.")], json: Json = False) -> None:
+    """Print what a GGUF holds: metadata, and name, type and shape of every tensor."""
+    from joco_mlx.gguf.container import open_gguf
+
+    found = open_gguf(file)
+    rows = [(tensor.name, tensor.kind.name, list(tensor.shape), tensor.nbytes) for tensor in found.tensors.values()]
+    if json:
+        names = ("name", "type", "shape", "bytes")
+        tensors = [dict(zip(names, row, strict=True)) for row in rows]
+        render.say_json({"file": found.path, "bytes": found.nbytes, "metadata": found.metadata, "tensors": tensors})
+        return
+    render.table(("key", "value"), [(key, render.brief(value)) for key, value in found.metadata.items()])
+    render.say()
+    render.table(("tensor", "type", "shape", "bytes"), rows, right=("bytes",))
+
+
 def show_export(made: "OllamaFiles", *, json: bool) -> None:
     """Print what was written, how near it is to the model, and the next command."""
     if json:

@@ -24,6 +24,7 @@ from joco_mlx.progress import Progress, Task
 
 PLAIN_LINE_EVERY_SECONDS = 10.0
 _PIPE_WIDTH = 10_000
+_SHOWN_ITEMS, _SHOWN_CHARS = 6, 100
 
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
@@ -58,6 +59,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
     Console(file=text, width=_PIPE_WIDTH, highlight=False).print(made)
     for line in text.getvalue().splitlines():
         say(line.rstrip())
+
+
+def brief(value: object) -> str:
+    """Return `value` in one short line; of a long list, its length and how it begins."""
+    if isinstance(value, list) and len(value) > _SHOWN_ITEMS:
+        return f"{len(value):,}: {', '.join(map(repr, value[:_SHOWN_ITEMS]))}, ..."
+    text = repr(value) if isinstance(value, str) and not value.isprintable() else str(value)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
 
 
 def _piped() -> bool:

@@ -26,6 +26,7 @@ COMMANDS = (
     "dataset explain",
     "dataset audit",
     "gguf",
+    "gguf inspect",
     "gguf verify",
     "bench",
     "bench run",
