@@ -28,7 +28,20 @@ _MOST_CHARS_PER_TOKEN = 16
 """No usual text comes near it (3.3 for diffs): what is longer than the room times this is cut before it is counted."""
 
 
-def fit(patch: str, budget: int, count_tokens: CountTokens) -> str:
+@dataclass(frozen=True)
+class Form:
+    """Which lines about a file are shown."""
+
+    head: bool = True
+    """The head, and of each file's header only what the head does not say. Else the headers as git writes them."""
+    index: bool = False
+    """The lines of the header that name objects."""
+
+
+FULL_FORM = Form()
+
+
+def fit(patch: str, budget: int, count_tokens: CountTokens, form: Form = FULL_FORM) -> str:
     """Return `patch` as a model is shown it, in at most `budget` tokens; the same arguments give the same text.
 
     What is no diff is cut at the end of a line. Control strings are the caller's business: see `prompt.user_text`.
@@ -38,12 +51,13 @@ def fit(patch: str, budget: int, count_tokens: CountTokens) -> str:
         budget: The most tokens that `count_tokens` may find in the result.
         count_tokens: Tokens of a text. Called a few times for each file that is shown and once for each hunk that is
             looked at, never with a text far beyond the budget.
+        form: Which lines about a file are shown.
     """
     changes = parse_diff(patch)
     count = cache(count_tokens)
     room = budget
     while room > 0:
-        text = _present(changes, room, count) if changes else _beginning(patch.strip("\n"), room, count)
+        text = _present(changes, room, count, form) if changes else _beginning(patch.strip("\n"), room, count)
         excess = count(text) - budget
         if excess <= 0:
             return text
@@ -51,11 +65,14 @@ def fit(patch: str, budget: int, count_tokens: CountTokens) -> str:
     return ""
 
 
-def _present(changes: Sequence[FileChange], room: int, count: CountTokens) -> str:
+def _present(changes: Sequence[FileChange], room: int, count: CountTokens, form: Form) -> str:
+    sections = [_section(change, form) for change in changes]
+    if not form.head:
+        return _body(sections, room, count) or _beginning(sections[0].whole, room, count)
     first = head(changes)
     if _cost(first, room, count) > room:
         return _shorter_head(changes, room, count)
-    body = _body(changes, room - count(first + "\n\n"), count)
+    body = _body(sections, room - count(first + "\n\n"), count)
     return f"{first}\n\n{body}" if body else first
 
 
@@ -90,12 +107,11 @@ def _shorter_head(changes: Sequence[FileChange], room: int, count: CountTokens) 
     return _beginning(lines[by_worth[0]], room, count)
 
 
-def _body(changes: Sequence[FileChange], room: int, count: CountTokens) -> str:
-    """Return what there is space for, in the order of the diff: files with hunks first, then what else is to say."""
-    sections = [_section(change) for change in changes]
+def _body(sections: "Sequence[_Section]", room: int, count: CountTokens) -> str:
+    """Return what there is space for, in the order of the diff: files with hunks first, then the others, then noise."""
     texts: dict[int, str] = {}
-    for with_hunks in (True, False):
-        group = [n for n, section in enumerate(sections) if section.lines and bool(section.hunks) == with_hunks]
+    for rank in range(3):
+        group = [n for n, section in enumerate(sections) if section.lines and section.rank == rank]
         shown = _fill([sections[n] for n in group], room, count)
         texts.update({n: text for n, text in zip(group, shown, strict=True) if text})
         room -= sum(count(text + "\n") for text in shown if text)
@@ -115,11 +131,21 @@ class _Section:
     def whole(self) -> str:
         return "\n".join((*self.lines, *self.hunks))
 
+    @property
+    def rank(self) -> int:
+        """Its group's place when room is given out."""
+        if self.kind in NOISE:
+            return 2
+        return 0 if self.hunks else 1
 
-def _section(change: FileChange) -> _Section:
+
+def _section(change: FileChange, form: Form) -> _Section:
+    lines = [line for line in change.header.split("\n") if form.index or not line.startswith("index ")]
+    if not form.head:
+        return _Section(change.kind, tuple(lines), change.hunks)
     if change.kind in NOISE:
         return _Section(change.kind, (), ())
-    lines = [line for line in change.header.split("\n") if line.startswith(_TOLD)]
+    lines = [line for line in lines if line.startswith((*_TOLD, "index "))]
     if not lines:  # a diff that no git wrote
         lines = change.header.split("\n")[-1:]
     if not change.hunks and len(lines) == 1 and change.status in "AMD" and not change.submodule:
