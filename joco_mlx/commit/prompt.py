@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from joco_mlx.commit.fit import CountTokens, fit
 from joco_mlx.commit.neutral import neutralise
 from joco_mlx.commit.record import INSTRUCTION
+from joco_mlx.commit.variants import FULL, Variant
 from joco_mlx.config import ANSWER_TOKENS
 
 __all__ = ["SYSTEM", "TEMPLATES", "Template", "diff_budget", "neutralise", "render", "user_text"]
@@ -116,12 +117,16 @@ def render(template: Template, user_text: str) -> str:
     return template.before + user_text + template.after
 
 
-def user_text(diff: str, budget: int, count_tokens: CountTokens) -> str:
-    """Return what stands in the user turn: `diff` with control strings broken up, fitted to `budget` tokens."""
+def user_text(diff: str, budget: int, count_tokens: CountTokens, variant: Variant = FULL) -> str:
+    """Return what stands in the user turn: `diff` with control strings broken up, fitted to `budget` tokens.
+
+    Everybody but training uses the full form; see `variants`.
+    """
     text = neutralise(diff)
     room = budget
     while room > 0:
-        shown = neutralise(fit(text, room, count_tokens))  # a path that git had quoted may hold one more
+        fitted = fit(text, room, count_tokens, variant.form)
+        shown = neutralise(variant.before + fitted + variant.after)  # a path that git had quoted may hold one more
         excess = count_tokens(shown) - budget
         if excess <= 0:
             return shown
