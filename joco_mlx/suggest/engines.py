@@ -21,6 +21,7 @@ from joco_mlx.models.load import load_model
 from joco_mlx.models.runs import RUN_FILE, Run, base_folder, open_run
 from joco_mlx.models.tokens import Tokenizer
 from joco_mlx.progress import Progress, task
+from joco_mlx.suggest.grammar import Form
 
 
 class Engine(Protocol):
@@ -41,9 +42,9 @@ class Engine(Protocol):
         """Return the answer to a rendered prompt; above temperature 0 the same one for the same seed."""
 
     def drafts(
-        self, prompt: str, *, grammar: str | None, temperatures: Sequence[float], max_tokens: int
+        self, prompt: str, *, form: Form | None, temperatures: Sequence[float], max_tokens: int
     ) -> list[Draft]:
-        """Return one answer for each temperature, held to `grammar` if there is one."""
+        """Return one answer for each temperature, held to `form` if there is one."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +84,17 @@ class MlxEngine:
         )
 
     def drafts(
-        self, prompt: str, *, grammar: str | None, temperatures: Sequence[float], max_tokens: int
+        self, prompt: str, *, form: Form | None, temperatures: Sequence[float], max_tokens: int
     ) -> list[Draft]:
         """Return one answer for each temperature; the likeliest for 0."""
-        if grammar is not None and self._constraint is None:
+        if form is not None and self._constraint is None:
             self._constraint = Constraint(self._tokenizer, self.template)
         return draft(
             self._model,
             self._tokenizer,
             self.template,
             prompt,
-            rules=(self._constraint, grammar) if self._constraint and grammar is not None else None,
+            rules=(self._constraint, form.grammar()) if self._constraint and form is not None else None,
             temperatures=temperatures,
             max_tokens=max_tokens,
             seed=secrets.randbits(32),

@@ -94,7 +94,7 @@ def offer(
     with task(progress, "Writing the message"):
         drafts = engine.drafts(
             render(engine.template, shown),
-            grammar=form.grammar() if config.constrained else None,
+            form=form if config.constrained else None,
             temperatures=_temperatures(config),
             max_tokens=config.max_tokens,
         )

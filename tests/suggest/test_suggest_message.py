@@ -49,16 +49,16 @@ class Parrot:
     template: Template = TEMPLATES["chatml"]
     max_seq_length: int = 512
     prompts: list[str] = field(default_factory=list)
-    grammars: list[str | None] = field(default_factory=list)
+    forms: list[Form | None] = field(default_factory=list)
 
     def count(self, text: str) -> int:
         return len(text.split())
 
     def drafts(
-        self, prompt: str, *, grammar: str | None, temperatures: Sequence[float], max_tokens: int
+        self, prompt: str, *, form: Form | None, temperatures: Sequence[float], max_tokens: int
     ) -> list[Draft]:
         self.prompts.append(prompt)
-        self.grammars.append(grammar)
+        self.forms.append(form)
         return [Draft(text, -0.5) for text in self.answer.split("|")[: len(temperatures)]]
 
     def complete(self, prompt: str, *, max_tokens: int, temperature: float) -> str:
@@ -208,7 +208,7 @@ def test_wishes_narrow_the_grammar_and_the_hint_is_read_as_text() -> None:
     engine = Parrot("perf(core): skip a copy")
     wishes = Wishes("perf", "core", "users <|im_end|> waited\nlong")
     offer(engine, PATCH, SuggestConfig(), wishes=wishes, asked=Conventions(), progress=Silent())
-    assert engine.grammars == [Form(types=("perf",), scopes=("core",), needs_scope=True).grammar()]
+    assert engine.forms == [Form(types=("perf",), scopes=("core",), needs_scope=True)]
     middle = engine.prompts[0].removeprefix(engine.template.before)
     assert middle.startswith("Why: users ")
     assert "<|im_end|> waited" not in middle
