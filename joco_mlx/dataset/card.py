@@ -12,7 +12,7 @@ from joco_mlx.dataset.stats import Lengths, Stats
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _MOST_SCOPES = 12
-_FORMAT = """\
+FIELDS = """\
 Each line of a `.jsonl` file is one commit:
 
 | Field | Content |
@@ -33,7 +33,16 @@ from this dataset should name them.
 """
 
 
-def card(made: Stats, config: CurateConfig, *, how: str = "", more: Sequence[str] = ()) -> str:
+def card(
+    made: Stats,
+    config: CurateConfig,
+    *,
+    how: str = "",
+    more: Sequence[str] = (),
+    files: Mapping[str, str] | None = None,
+    licences: Sequence[str] = (),
+    fields: str = FIELDS,
+) -> str:
     """Return the text of README.md; the same numbers give the same text.
 
     Args:
@@ -41,9 +50,13 @@ def card(made: Stats, config: CurateConfig, *, how: str = "", more: Sequence[str
         config: Limits and shares.
         how: What was done, in place of what `extract` and `curate` do.
         more: Further sections, each with its heading.
+        files: Split -> file; NAME.jsonl when None.
+        licences: Under what the records stand, in the Hub's words; nothing is said when empty.
+        fields: What a line of a file holds.
     """
+    named = files or {name: f"{name}.jsonl" for name in NAMES}
     parts = [
-        _front_matter(made),
+        _front_matter(made, named, licences),
         "# Conventional commit messages\n\n"
         f"{made.records:,} commits from {_repositories(made)}, each a diff and the message that its author wrote.\n",
         "## Numbers\n\n" + table(("Metric", "Value"), made.guide_rows()),
@@ -51,7 +64,7 @@ def card(made: Stats, config: CurateConfig, *, how: str = "", more: Sequence[str
         "## Types\n\n" + table(("Type", "Records"), _rows(made.types)),
         "## Scopes\n\n" + table(("Scope", "Records"), _rows(made.scopes, _MOST_SCOPES)),
         "## Repositories\n\n" + table(("Repository", "Records"), _rows(made.repositories)),
-        "## Format\n\n" + _FORMAT,
+        "## Format\n\n" + fields,
         *more,
         "## How it was made\n\n" + (how or _filters(config)),
         "## Rights\n\n" + _RIGHTS,
@@ -59,14 +72,15 @@ def card(made: Stats, config: CurateConfig, *, how: str = "", more: Sequence[str
     return "\n".join(parts)
 
 
-def _front_matter(made: Stats) -> str:
+def _front_matter(made: Stats, named: Mapping[str, str], licences: Sequence[str]) -> str:
     size = next((name for limit, name in _SIZES if made.records < limit), "n>1M")
     counts = dict(zip(NAMES, (made.train, made.validation, made.test), strict=True))
-    files = [f"      - split: {name}\n        path: {name}.jsonl" for name, count in counts.items() if count]
+    files = [f"      - split: {name}\n        path: {named[name]}" for name, count in counts.items() if count]
     return "\n".join(
         [
             "---",
             "pretty_name: Conventional commit messages",
+            *(["license:", *(f"  - {name}" for name in licences)] if licences else []),
             "language:\n  - en",
             "task_categories:\n  - text-generation",
             "tags:\n  - commit-messages\n  - conventional-commits\n  - git",
