@@ -36,6 +36,9 @@ SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_pr
 Quantization = Literal["q4_k_m", "q4_k_s", "q5_k_m", "q6_k", "q8_0", "f16"]
 OllamaForm = Literal["trained", "guide"]
 EngineName = Literal["mlx", "ollama", "openai"]
+SuggestEngine = Literal["mlx", "ollama"]
+OLLAMA_MODEL = "joco"
+"""The name under which Ollama is looked in when nobody says which model answers."""
 Mode = Literal["balanced", "seeded", "low-error", "reference"]
 """How weights become the blocks of a GGUF; docs/gguf.md says what each is for."""
 Profile = Literal["single-repository", "many-repositories"]
@@ -167,7 +170,10 @@ class TrainConfig:
     patience: int | None = _option(
         None, "Stop after this many validations in a row without a smaller loss; never when not given."
     )
-    seed: int = _option(0, "Seed of the weights, the order and the dropout.")
+    prompt_variants: float = _option(
+        0.2, "Share of the training records shown as other tools send a diff: raw, fenced, announced; 0 for none."
+    )
+    seed: int = _option(0, "Seed of the weights, the order, the dropout and the prompt variants.")
 
     def __post_init__(self) -> None:
         """Refuse values that no training can use."""
@@ -182,6 +188,7 @@ class TrainConfig:
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
         _require(self.layers == -1 or self.layers >= 1, "layers", self.layers, "-1 (all) or at least 1")
         _require(bool(self.target_modules), "target_modules", "", "one or more names")
+        _require(0 <= self.prompt_variants <= 1, "prompt_variants", self.prompt_variants, "0 to 1")
         _require(self.seed >= 0, "seed", self.seed, "0 or more")
 
     @property
@@ -220,7 +227,15 @@ class OllamaConfig:
 class SuggestConfig:
     """How `suggest` writes a message."""
 
-    model: str | None = _option(None, "Run, model folder or registry name; the latest finished run when not given.")
+    model: str | None = _option(
+        None,
+        f"Run, model folder, registry name or model in Ollama; when not given, Ollama's {OLLAMA_MODEL} if it is "
+        "there, else the latest finished run.",
+    )
+    engine: SuggestEngine | None = _option(
+        None, "What answers: mlx (in this process) or ollama; whichever has the model when not given."
+    )
+    url: str | None = _option(None, "Address of Ollama; OLLAMA_HOST, else http://127.0.0.1:11434.")
     temperature: float = _option(0.0, "Sampling temperature; 0 always gives the likeliest message.")
     max_tokens: int = _option(ANSWER_TOKENS, "Longest answer in tokens.")
     candidates: int = _option(1, "Different messages to offer, best first.")

@@ -5,11 +5,13 @@ library. Leaves the words of the prompt to `commit.prompt`, and padding to `trai
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 from joco_mlx.commit.prompt import Template, diff_budget, render, user_text
 from joco_mlx.commit.record import Record
+from joco_mlx.commit.variants import FULL, Variant
 from joco_mlx.config import ANSWER_TOKENS
 from joco_mlx.errors import InputError
 from joco_mlx.models.tokens import Tokenizer
@@ -44,6 +46,8 @@ class Encoder:
     tokenizer: Tokenizer
     template: Template
     max_seq_length: int
+    variant_of: Callable[[str], Variant] = lambda _: FULL
+    """A record's id -> how its diff is presented. Only training uses another than the full form."""
 
     def encode(self, record: Record) -> Example:
         """Return `record` as token ids, at most `max_seq_length` of them.
@@ -62,7 +66,7 @@ class Encoder:
                 f" which leaves no room for its diff in {self.max_seq_length}.",
                 f"Remove the record, or give --max-seq-length at least {needed}.",
             )
-        text, cut = self._shown(record.input, budget)
+        text, cut = self._shown(record, budget)
         prompt = self.tokenizer.encode_prompt(render(self.template, text))
         return Example(record.metadata.id, tuple(prompt), tuple(answer), cut)
 
@@ -74,15 +78,16 @@ class Encoder:
     def _budget(self) -> int:
         return diff_budget(self.template, self.max_seq_length, self.tokenizer.count)
 
-    def _shown(self, diff: str, budget: int) -> tuple[str, bool]:
-        """Return what `user_text` shows of a diff, and whether it had to leave something out.
+    def _shown(self, record: Record, budget: int) -> tuple[str, bool]:
+        """Return what `user_text` shows of a record's diff, and whether it had to leave something out.
 
         The whole text is tokenised once; only what does not fit goes through the search for what does.
         """
-        whole = user_text(diff, sys.maxsize, len)
+        variant = self.variant_of(record.metadata.id)
+        whole = user_text(record.input, sys.maxsize, len, variant)
         if self.tokenizer.count(whole) <= budget:
             return whole, False
-        return user_text(diff, budget, self.tokenizer.count), True
+        return user_text(record.input, budget, self.tokenizer.count, variant), True
 
     def _answer(self, record: Record) -> list[int]:
         return [*self.tokenizer.encode(record.output), self.tokenizer.end_id(self.template)]

@@ -7,7 +7,9 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+from joco_mlx.commit.variants import draw
 from joco_mlx.config import ANSWER_TOKENS, TrainConfig
 from joco_mlx.models import memory
 from joco_mlx.models.compute import FAST_BLAS_HINT, device_kind, fast_blas
@@ -109,7 +111,8 @@ def _prepare(config: TrainConfig, progress: Progress, *, strict: bool) -> Prepar
     data = read_splits(find_dataset(config.data))
     model = locate(config.model, progress=progress)
     encoder = Encoder(Tokenizer.from_folder(model.path), model.template, config.max_seq_length)
-    examples = encode_all(data.train, encoder, progress, strict=strict)
+    varied = replace(encoder, variant_of=partial(draw, config.prompt_variants, config.seed))
+    examples = encode_all(data.train, varied, progress, strict=strict)
     validation = encode_all(data.validation, encoder, progress, strict=strict)
     config = replace(config, steps=_steps(config, len(examples)))
     return Prepared(config, model, data, examples, validation, _plan(config, model, data, examples))
