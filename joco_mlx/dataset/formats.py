@@ -6,6 +6,7 @@ keys that they do not know), so that `read_foreign` gives back the very records 
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -13,7 +14,9 @@ from typing import Any, Literal, TypeAlias, get_args
 from joco_mlx import artifacts
 from joco_mlx.commit.prompt import SYSTEM
 from joco_mlx.commit.record import Record, encode_line, from_json, read_records, to_json
+from joco_mlx.dataset.curate import CARD
 from joco_mlx.dataset.foreign import read_foreign
+from joco_mlx.dataset.hub_card import hub_card
 from joco_mlx.dataset.split import NAMES
 from joco_mlx.errors import InputError, MachineError
 from joco_mlx.progress import Progress, Silent, task
@@ -27,10 +30,22 @@ _ROWS_AT_ONCE = 1_000
 _TEXTS = ("id", "repository", "commit_hash", "author", "type", "scope", "authored_at")
 
 
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote."""
+
+    files: Mapping[str, Path]
+    """Split -> its file."""
+    records: Mapping[str, int]
+    """Split -> number of records."""
+    card: Path
+    """README.md, as the Hub reads it."""
+
+
 def export(
     folder: Path, out: Path, form: ExportForm, *, progress: Progress | None = None, force: bool = False
-) -> tuple[Path, ...]:
-    """Write the splits of the dataset at `folder` into the new folder `out`, and return the files.
+) -> Exported:
+    """Write the splits of the dataset at `folder` and a card for the Hub into the new folder `out`.
 
     Args:
         folder: A dataset of ours; a missing or empty validation or test split is left out.
@@ -50,16 +65,19 @@ def export(
     write = _write_parquet if form == "parquet" else _write_lines
     if form == "parquet":
         _arrow()
-    files = []
+    files: dict[str, Path] = {}
+    records: dict[str, int] = {}
     with artifacts.whole_folder(out, force=force) as made, task(progress or Silent(), "exporting", len(NAMES)) as shown:
         for name in NAMES:
             source = folder / f"{name}.jsonl"
             if source.is_file() and source.stat().st_size:
                 file = _file_name(name, form)
-                write(made / file, read_records(source), form)
-                files.append(out / file)
+                records[name] = write(made / file, read_records(source), form)
+                files[name] = out / file
             shown.advance()
-    return tuple(files)
+        card = hub_card(folder, form, {name: file.name for name, file in files.items()})
+        artifacts.write_text(made / CARD, card)
+    return Exported(files, records, out / CARD)
 
 
 def import_records(files: Sequence[Path], out: Path, *, progress: Progress | None = None, force: bool = False) -> int:
@@ -128,24 +146,28 @@ _LINES: dict[str, Callable[[Record], Mapping[str, Any]]] = {
 }
 
 
-def _write_lines(path: Path, records: Iterable[Record], form: ExportForm) -> None:
-    shape = _LINES[form]
+def _write_lines(path: Path, records: Iterable[Record], form: ExportForm) -> int:
+    shape, count = _LINES[form], 0
     with path.open("wb") as file:
         for record in records:
             line = json.dumps(shape(record), ensure_ascii=False, allow_nan=False)
             file.write(line.encode("utf-8", "replace") + b"\n")
+            count += 1
+    return count
 
 
-def _write_parquet(path: Path, records: Iterable[Record], _form: ExportForm) -> None:
-    """Write one row a record; the metadata stands in columns of its own, further keys as JSON in `extra`."""
+def _write_parquet(path: Path, records: Iterable[Record], _form: ExportForm) -> int:
+    """Write one row a record and return their number; the metadata stands in columns of its own, further keys as JSON in `extra`."""
     arrow, parquet = _arrow()
     text = arrow.string()
     columns = [(name, text) for name in ("instruction", "input", "output", *_TEXTS)]
     schema = arrow.schema([*columns, ("quality_score", arrow.int64()), ("extra", text)])
-    rows = map(_row, records)
+    rows, count = map(_row, records), 0
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         while chunk := list(islice(rows, _ROWS_AT_ONCE)):
             writer.write_table(arrow.Table.from_pylist(chunk, schema=schema))
+            count += len(chunk)
+    return count
 
 
 def _row(record: Record) -> dict[str, Any]:

@@ -70,15 +70,16 @@ def dataset(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_what_goes_out_comes_back_the_same(form: ExportForm, dataset: Path, tmp_path: Path) -> None:
-    files = export(dataset, tmp_path / "out", form)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in files)
-    for file, split in zip(files, ("train", "validation"), strict=True):
+    made = export(dataset, tmp_path / "out", form)
+    assert set((tmp_path / "out").iterdir()) == {*made.files.values(), made.card}
+    assert made.records == {"train": 3, "validation": 1}
+    for split, file in made.files.items():
         assert read_any(file) == (tuple(read_records(dataset / f"{split}.jsonl")), 0)
 
 
 def test_mlx_lm_finds_its_files_and_fields(dataset: Path, tmp_path: Path) -> None:
     export(dataset, tmp_path / "out", "mlx")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"train.jsonl", "valid.jsonl"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.md", "train.jsonl", "valid.jsonl"}
     first = json.loads((tmp_path / "out" / "train.jsonl").read_text("utf-8").splitlines()[0])
     assert (first["prompt"], first["completion"]) == (f"{INSTRUCTION}\n\n{DIFF}", MESSAGE)
     from mlx_lm.tuner import datasets
@@ -88,8 +89,8 @@ def test_mlx_lm_finds_its_files_and_fields(dataset: Path, tmp_path: Path) -> Non
 
 
 def test_chats_say_who_speaks(dataset: Path, tmp_path: Path) -> None:
-    (train, _) = export(dataset, tmp_path / "out", "chat")
-    first = json.loads(train.read_text("utf-8").splitlines()[0])
+    made = export(dataset, tmp_path / "out", "chat")
+    first = json.loads(made.files["train"].read_text("utf-8").splitlines()[0])
     assert [turn["role"] for turn in first["messages"]] == ["system", "user", "assistant"]
     assert first["messages"][2]["content"] == MESSAGE
 
