@@ -4,6 +4,7 @@ import io
 from typing import get_args
 
 import pytest
+from corrected_reference import compared, our_loss, reference_loss
 from mlx_lm.models import llama
 from tiny_training import EXAMPLES, SHAPE, tiny
 
@@ -14,39 +15,9 @@ from joco_mlx.train.batches import make_batch
 from joco_mlx.train.mlx_lora import forward
 from joco_mlx.train.mlx_lora import step as step_module
 from joco_mlx.train.mlx_lora.lora import adapter_tensors
-from joco_mlx.train.mlx_lora.step import Step, answer_loss, make_optimizer, rate_at
+from joco_mlx.train.mlx_lora.step import Step, make_optimizer, rate_at
 
 FORMS = get_args(Checkpointing)
-
-
-def reference_loss(model, examples):
-    """mlx-lm's `tuner.trainer.default_loss` with `<` in place of its `<=`, which trains the first padding token."""
-    length = max(len(item.ids) for item in examples)
-    batch = mx.array([[*item.ids, *[0] * (length - len(item.ids))] for item in examples])
-    lengths = mx.array([[len(item.prompt), len(item.ids)] for item in examples])
-    logits, targets = model(batch[:, :-1]), batch[:, 1:]
-    steps = mx.arange(1, targets.shape[1] + 1)
-    mask = mx.logical_and(steps >= lengths[:, 0:1], steps < lengths[:, 1:])
-    return (nn.losses.cross_entropy(logits, targets) * mask).astype(mx.float32).sum() / mask.sum()
-
-
-def our_loss(model, examples, *, checkpointing="none"):
-    batch = make_batch(examples)
-    arrays = map(mx.array, (batch.ids, batch.rows, batch.targets, batch.weights))
-    return answer_loss(model, *arrays, checkpointing=checkpointing) / batch.tokens
-
-
-def compared(model, ours, theirs):
-    """Relative difference of the losses, and the largest of the gradients as a share of the largest entry."""
-    parameters = model.trainable_parameters()
-    our_value, our_gradient = nn.value_and_grad(model, ours)(model)
-    model.update(parameters)
-    value, gradient = nn.value_and_grad(model, theirs)(model)
-    pairs = dict(trees.tree_flatten(our_gradient)), dict(trees.tree_flatten(gradient))
-    assert pairs[0].keys() == pairs[1].keys()
-    largest = max(float(mx.abs(array).max()) for array in pairs[1].values())
-    apart = max(float(mx.abs(pairs[0][name] - array).max()) for name, array in pairs[1].items())
-    return abs(our_value.item() / value.item() - 1), apart / largest
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
