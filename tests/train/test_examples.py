@@ -1,9 +1,13 @@
 """A record becomes a prompt and an answer; only the diff is ever shortened."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 from tiny_records import make_record
 
 from joco_mlx.commit.prompt import TEMPLATES, diff_budget, render, user_text
+from joco_mlx.commit.variants import FULL, OTHERS, draw
 from joco_mlx.errors import InputError
 from joco_mlx.models.tokens import Tokenizer
 from joco_mlx.train.examples import Encoder
@@ -86,3 +90,26 @@ def test_the_user_turn_is_what_everybody_else_shows(tokenizer, length, diff):
 def test_no_example_is_longer_than_asked(tokenizer, length):
     for record in (make_record(1), make_record(2, diff=LONG_DIFF)):
         assert len(Encoder(tokenizer, CHATML, length).encode(record).ids) <= length
+
+
+@pytest.mark.parametrize("length", [256, 384, 2_048])
+@pytest.mark.parametrize("variant", OTHERS, ids=lambda variant: repr(variant.before) + str(variant.form.head))
+def test_a_variant_changes_the_user_turn_alone(tokenizer, length, variant):
+    for diff in (None, LONG_DIFF):
+        record = make_record(1, diff=diff)
+        made = Encoder(tokenizer, CHATML, length, lambda _: variant).encode(record)
+        full = Encoder(tokenizer, CHATML, length).encode(record)
+        assert made.answer == full.answer
+        assert len(made.ids) <= length
+        prompt = text(tokenizer, made.prompt)
+        assert prompt.startswith(CHATML.before + variant.before)
+        assert prompt.endswith(variant.after + CHATML.after)
+
+
+def test_each_record_gets_its_own_variant(tokenizer):
+    records = [make_record(number) for number in range(40)]
+    varied = Encoder(tokenizer, CHATML, 512, partial(draw, 0.5, 3))
+    for record in records:
+        drawn = draw(0.5, 3, record.metadata.id)
+        assert varied.encode(record) == replace(varied, variant_of=lambda _, drawn=drawn: drawn).encode(record)
+    assert 10 < sum(draw(0.5, 3, record.metadata.id) is not FULL for record in records) < 30

@@ -18,7 +18,7 @@ from joco_mlx.models.load import load_model
 from joco_mlx.models.runs import open_run
 from joco_mlx.progress import Silent
 from joco_mlx.train import run as run_module
-from joco_mlx.train.plan import plan_run
+from joco_mlx.train.plan import plan_run, prepare
 from joco_mlx.train.run import train
 
 RECORDS = [make_record(number) for number in range(6)]
@@ -122,6 +122,15 @@ def test_what_is_told_on_the_way(config):
     assert "val_loss" in steps[1]
     pilot = next(note for note in watching.notes if note.startswith("6 records of 1 repository"))
     assert "joco-mlx dataset extract" in pilot
+
+
+def test_only_training_records_are_shown_in_other_forms(config):
+    plain, varied = (prepare(replace(config, prompt_variants=share), Silent()) for share in (0.0, 1.0))
+    assert plain.validation == varied.validation
+    assert [example.answer for example in plain.examples] == [example.answer for example in varied.examples]
+    assert all(one.prompt != other.prompt for one, other in zip(plain.examples, varied.examples, strict=True))
+    again = prepare(replace(config, prompt_variants=1.0), Silent())
+    assert again.examples == varied.examples
 
 
 def test_epochs_decide_the_steps(config):
