@@ -41,9 +41,7 @@ class Engine(Protocol):
     def complete(self, prompt: str, *, max_tokens: int, temperature: float, seed: int | None = None) -> str:
         """Return the answer to a rendered prompt; above temperature 0 the same one for the same seed."""
 
-    def drafts(
-        self, prompt: str, *, form: Form | None, temperatures: Sequence[float], max_tokens: int
-    ) -> list[Draft]:
+    def drafts(self, prompt: str, *, form: Form | None, temperatures: Sequence[float], max_tokens: int) -> list[Draft]:
         """Return one answer for each temperature, held to `form` if there is one."""
 
 
@@ -83,9 +81,7 @@ class MlxEngine:
             seed=secrets.randbits(32) if seed is None else seed,
         )
 
-    def drafts(
-        self, prompt: str, *, form: Form | None, temperatures: Sequence[float], max_tokens: int
-    ) -> list[Draft]:
+    def drafts(self, prompt: str, *, form: Form | None, temperatures: Sequence[float], max_tokens: int) -> list[Draft]:
         """Return one answer for each temperature; the likeliest for 0."""
         if form is not None and self._constraint is None:
             self._constraint = Constraint(self._tokenizer, self.template)
@@ -108,13 +104,18 @@ def choose(model: str | None, *, progress: Progress) -> Chosen:
         InputError: There is no such model, or no finished run.
         MachineError: It must be fetched and cannot be.
     """
-    if model is None or any((place / model / RUN_FILE).is_file() for place in (Path(), RUNS_FOLDER)):
+    if model is None or is_run(model):
         return _of_run(open_run(model), progress)
     folder = locate(model, progress=progress)
     trained = _trained_length(folder)
     if trained is None:
         progress.note(f"{folder.name} was not trained on commit messages by joco-mlx; its answers may be in any form.")
     return Chosen(folder, None, trained or default_of(TrainConfig, "max_seq_length"))
+
+
+def is_run(model: str) -> bool:
+    """Whether a name means a run: a folder, or one in `runs/`."""
+    return any((place / model / RUN_FILE).is_file() for place in (Path(), RUNS_FOLDER))
 
 
 def _of_run(run: Run, progress: Progress) -> Chosen:

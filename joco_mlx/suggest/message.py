@@ -14,9 +14,10 @@ from joco_mlx.config import SuggestConfig
 from joco_mlx.errors import InputError, UsageError, VerificationError
 from joco_mlx.models.drafts import Draft
 from joco_mlx.progress import Progress, task
+from joco_mlx.suggest.choice import open_engine
 from joco_mlx.suggest.clean import first_message
 from joco_mlx.suggest.conventions import Conventions
-from joco_mlx.suggest.engines import Engine, MlxEngine, choose
+from joco_mlx.suggest.engines import Engine
 from joco_mlx.suggest.grammar import Form
 from joco_mlx.suggest.ranking import Candidate, ranked
 
@@ -79,7 +80,7 @@ def candidates(
     check_patch(patch)
     wishes = wishes or Wishes()
     _check_wishes(wishes)
-    engine = MlxEngine(choose(config.model, progress=progress), progress=progress)
+    engine = open_engine(config, progress=progress)
     return offer(engine, patch, config, wishes=wishes, asked=asked or Conventions(), progress=progress)
 
 
