@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 PARAMETERS = {"stop": list, "temperature": (int, float), "top_p": (int, float), "repeat_penalty": (int, float)}
 PARAMETERS |= {"num_ctx": int, "num_predict": int, "seed": int}
+CHAT_FIELDS = {"model", "messages", "tools", "think", "format", "options", "stream", "keep_alive"}
 CREATE_FIELDS = {"model", "files", "template", "system", "license", "parameters", "stream", "messages", "adapters"}
 
 
@@ -37,6 +40,8 @@ class FakeOllama:
     """End the answer to create before `success`."""
     pause_seconds: float = 0.0
     answer: str = "feat(core): add the parser"
+    structured: str | None = None
+    """What is answered where a schema is given; something that keeps to it when None."""
     url: str = ""
 
 
@@ -92,6 +97,8 @@ class Handler(BaseHTTPRequestHandler):
             self.create(self.document())
         elif self.path == "/api/generate":
             self.generate(self.document())
+        elif self.path == "/api/chat":
+            self.chat(self.document())
         else:
             self.say(404, {"error": "404 page not found"})
 
@@ -172,6 +179,42 @@ class Handler(BaseHTTPRequestHandler):
             self.say(404, {"error": f"model '{asked['model']}' not found"})
             return
         self.say(200, {"model": asked["model"], "response": self.ollama.answer, "done": True, "done_reason": "stop"})
+
+    def chat(self, asked: dict[str, Any]) -> None:
+        wrong = what_is_wrong_with_chat(asked)
+        if wrong or asked["model"] not in self.ollama.models:
+            self.say(400 if wrong else 404, {"error": wrong or f"model '{asked['model']}' not found"})
+            return
+        content = self.ollama.answer
+        if "format" in asked:
+            content = self.ollama.structured or json.dumps(an_instance_of(asked["format"]))
+        told = {"model": asked["model"], "message": {"role": "assistant", "content": content}}
+        self.say(200, {**told, "done": True, "done_reason": "stop"})
+
+
+def what_is_wrong_with_chat(asked: dict[str, Any]) -> str:
+    """Return the complaint of the real server, or ""."""
+    if set(asked) - CHAT_FIELDS:
+        return f"unknown fields {set(asked) - CHAT_FIELDS}"
+    for message in asked["messages"]:
+        if set(message) != {"role", "content"} or message["role"] not in ("system", "user", "assistant", "tool"):
+            return "invalid message"
+    for name, value in asked.get("options", {}).items():
+        if name not in PARAMETERS or not isinstance(value, PARAMETERS[name]):  # type: ignore[arg-type]
+            return f"option {name!r} has the wrong type"
+    if asked.get("stream") is not False:
+        return "this server does not stream"
+    Draft202012Validator.check_schema(asked.get("format", {}))
+    return ""
+
+
+def an_instance_of(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the first instance of an object schema that comes to mind."""
+    made = {}
+    for name, part in schema["properties"].items():
+        made[name] = part["enum"][-1] if "enum" in part else ("The value of X." * 20)[: part["maxLength"]]
+    Draft202012Validator(schema).validate(made)
+    return made
 
 
 class Quiet(ThreadingHTTPServer):
