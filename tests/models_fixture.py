@@ -9,7 +9,7 @@ import hashlib
 import importlib.util
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -144,11 +144,10 @@ def _shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _random_weights(config: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Seeded float32 arrays: norms near 1, biases that matter, matrices that keep the activations' size."""
+def _random_weights(config: Mapping[str, Any], seed: int) -> Iterator[tuple[str, Any]]:
+    """Seeded float32 arrays by name: norms near 1, biases that matter, matrices that keep the activations' size."""
     import numpy as np
 
-    made = {}
     for name, shape in _shapes(config).items():
         digits = hashlib.sha256(f"{seed} {name}".encode()).digest()[:8]
         generator = np.random.default_rng(int.from_bytes(digits, "little"))
@@ -159,22 +158,23 @@ def _random_weights(config: Mapping[str, Any], seed: int) -> dict[str, Any]:
             values = 0.3 * values
         else:
             values = values * (1.5 / shape[-1] ** 0.5)
-        made[name] = values
-    return made
+        yield name, values
 
 
-def _save_weights(weights: Mapping[str, Any], folder: Path, dtype: str, quantised: Mapping[str, int] | None) -> None:
+def _save_weights(
+    weights: Iterator[tuple[str, Any]], folder: Path, dtype: str, quantised: Mapping[str, int] | None
+) -> None:
+    """Holds one tensor in float32 at a time; the rest as it is stored."""
     from joco_mlx.models.compute import mx
 
-    stored = {}
-    for name, values in weights.items():
-        array = mx.array(values).astype(getattr(mx, dtype))
-        if quantised is None or array.ndim == 1:
-            stored[name] = array
-            continue
+    stored: dict[str, Any] = {}
+    for name, values in weights:
+        parts: tuple[Any, ...] = (mx.array(values).astype(getattr(mx, dtype)),)
+        if quantised is not None and values.ndim > 1:
+            parts = mx.quantize(parts[0], group_size=quantised["group_size"], bits=quantised["bits"])
+        mx.eval(*parts)
         stem = name.removesuffix(".weight")
-        parts = mx.quantize(array, group_size=quantised["group_size"], bits=quantised["bits"])
-        stored.update(zip((name, f"{stem}.scales", f"{stem}.biases"), parts, strict=True))
+        stored.update(zip((name, f"{stem}.scales", f"{stem}.biases"), parts, strict=False))
     mx.save_safetensors(str(folder / "model.safetensors"), stored, {"format": "mlx"})
 
 
