@@ -3,13 +3,14 @@
 Decides which positions are computed where. Every layer but the last works on all positions; the last one makes keys and
 values for all, but queries, output projection and MLP only for the rows that predict an answer token, and so do the
 final norm and the head. Nothing is approximated. And what the backward pass computes again to save memory: nothing, the
-cheap parts between the base's matmuls ("segments"), or whole layers ("layer"). Leaves the weights, and what a layer is made of, to mlx-lm.
+cheap parts between the base's matmuls ("segments"), or whole layers ("layer"). What the layers below the adapters give
+never changes and can be handed in. Leaves the weights, and what a layer is made of, to mlx-lm.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from joco_mlx.models.compute import device_kind, mx
+from joco_mlx.models.compute import device_kind, mx, trees
 
 # The line above loads a fast BLAS, which must happen before anything imports mlx.
 # isort: split
@@ -33,7 +34,21 @@ def check_supported(model: Any) -> None:
         )
 
 
-def answer_logits(model: Any, ids: Any, rows: Any, *, checkpointing: Checkpointing) -> Any:
+def frozen_layers(model: Any) -> int:
+    """Return how many layers lie below the first one with an adapter; the last layer never does."""
+    trained = (number for number, layer in enumerate(model.layers) if trees.tree_flatten(layer.trainable_parameters()))
+    return next(trained, len(model.layers) - 1)
+
+
+def trunk_output(model: Any, ids: Any) -> Any:
+    """Return what comes out of the embedding and the layers below the adapters, [batch, length, size]."""
+    hidden = model.model.embed_tokens(ids)
+    for layer in model.layers[: frozen_layers(model)]:
+        hidden = _LAYER_FORMS["none"](layer, hidden, None)
+    return hidden
+
+
+def answer_logits(model: Any, ids: Any, rows: Any, *, checkpointing: Checkpointing, trunk: Any = None) -> Any:
     """Return the model's logits at some positions only, in float32.
 
     Args:
@@ -41,13 +56,14 @@ def answer_logits(model: Any, ids: Any, rows: Any, *, checkpointing: Checkpointi
         ids: [batch, length] token ids.
         rows: [batch, answers] positions of `ids`, consecutive in each row.
         checkpointing: What is computed again for the backward pass in place of being kept.
+        trunk: What `trunk_output` gave for `ids`, when it is known.
 
     Returns:
         [batch, answers, vocabulary], float32.
     """
     run = _LAYER_FORMS[checkpointing]
-    hidden = model.model.embed_tokens(ids)
-    *lower, last = model.layers
+    hidden, begun = (model.model.embed_tokens(ids), 0) if trunk is None else (trunk, frozen_layers(model))
+    *lower, last = model.layers[begun:]
     for layer in lower:
         hidden = run(layer, hidden, None)
     hidden = model.model.norm(run(last, hidden, rows))

@@ -18,7 +18,14 @@ MAXIMUM_GRADIENT_NORM = 1.0
 
 
 def answer_loss(
-    model: Any, ids: Any, rows: Any, targets: Any, weights: Any, *, checkpointing: Checkpointing = "none"
+    model: Any,
+    ids: Any,
+    rows: Any,
+    targets: Any,
+    weights: Any,
+    trunk: Any = None,
+    *,
+    checkpointing: Checkpointing = "none",
 ) -> Any:
     """Return the sum of the cross-entropy over the answers' tokens, a float32 scalar.
 
@@ -28,9 +35,10 @@ def answer_loss(
         rows: [batch, answers], as `Batch.rows`.
         targets: [batch, answers], as `Batch.targets`.
         weights: [batch, answers], as `Batch.weights`.
+        trunk: See `answer_logits`.
         checkpointing: See `answer_logits`.
     """
-    logits = answer_logits(model, ids, rows, checkpointing=checkpointing)
+    logits = answer_logits(model, ids, rows, checkpointing=checkpointing, trunk=trunk)
     return nn.losses.cross_entropy(logits, targets, weights=weights, reduction="sum")
 
 
