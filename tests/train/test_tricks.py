@@ -13,6 +13,7 @@ from tiny_training import EXAMPLES, tiny
 
 from joco_mlx.models.compute import mx, nn
 from joco_mlx.train.mlx_lora import forward
+from joco_mlx.train.mlx_lora.step import answer_loss
 
 MODELS = {
     "qwen2": {"kind": "qwen2"},
@@ -99,6 +100,43 @@ def test_adapters_in_the_activations_dtype_change_neither_loss_nor_gradients(var
     model, wanted = reference(variant)
     monkeypatch.setattr(LoRALinear, "__call__", forward._linear)
     loss, difference = apart(gradients(model, lambda model: reference_loss(model, EXAMPLES)), wanted)
+    assert loss < 1e-5
+    assert difference < 1e-5
+
+
+def trunk_alone(model):
+    """mlx-lm's layers over the trunk's output, which is computed apart from them."""
+    top = model.layers[forward.frozen_layers(model) :]
+
+    def logits_of(ids):
+        hidden = forward.trunk_output(model, ids)
+        mx.eval(hidden)
+        for layer in top:
+            hidden = layer(hidden, create_attention_mask(hidden, None))
+        return head(model, hidden)
+
+    return reference_loss(model, EXAMPLES, logits_of)
+
+
+def trunk_with_all(checkpointing):
+    def loss(model):
+        batch, tokens = arrays(EXAMPLES)
+        trunk = forward.trunk_output(model, batch[0])
+        return answer_loss(model, *batch, trunk, checkpointing=checkpointing) / tokens
+
+    return loss
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=IDS)
+@pytest.mark.parametrize(
+    "loss_of",
+    [trunk_alone, *map(trunk_with_all, ("none", "segments", "layer"))],
+    ids=["alone", "all", "all, segments", "all, layer"],
+)
+def test_a_trunk_apart_changes_neither_loss_nor_gradients(variant, loss_of):
+    model, wanted = reference(variant, layers=2)
+    assert forward.frozen_layers(model) == 1
+    loss, difference = apart(gradients(model, loss_of), wanted)
     assert loss < 1e-5
     assert difference < 1e-5
 
