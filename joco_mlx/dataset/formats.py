@@ -18,7 +18,7 @@ from joco_mlx.dataset.curate import CARD
 from joco_mlx.dataset.foreign import read_foreign
 from joco_mlx.dataset.hub_card import hub_card
 from joco_mlx.dataset.split import NAMES
-from joco_mlx.errors import InputError, MachineError
+from joco_mlx.errors import InputError, MachineError, UsageError
 from joco_mlx.progress import Progress, Silent, task
 
 ExportForm: TypeAlias = Literal["instruction", "chat", "mlx", "parquet"]
@@ -28,6 +28,18 @@ MLX_NAMES = {"train": "train", "validation": "valid", "test": "test"}
 
 _ROWS_AT_ONCE = 1_000
 _TEXTS = ("id", "repository", "commit_hash", "author", "type", "scope", "authored_at")
+
+
+def form_named(word: str) -> ExportForm:
+    """Return the form of that name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    for form in FORMS:
+        if form == word:
+            return form
+    raise UsageError(f"--format is {word!r}, which is not known.", f"Use one of: {', '.join(FORMS)}.")
 
 
 @dataclass(frozen=True)
@@ -80,8 +92,19 @@ def export(
     return Exported(files, records, out / CARD)
 
 
-def import_records(files: Sequence[Path], out: Path, *, progress: Progress | None = None, force: bool = False) -> int:
-    """Write the records of files in any known form as one JSONL of ours, and return how many there are.
+@dataclass(frozen=True)
+class Merged:
+    """What an import read."""
+
+    records: int
+    skipped: int
+    """Lines without a diff or without a message."""
+
+
+def import_records(
+    files: Sequence[Path], out: Path, *, progress: Progress | None = None, force: bool = False
+) -> Merged:
+    """Write the records of files in any known form as one JSONL of ours.
 
     Raises:
         ConflictError: `out` exists.
@@ -90,20 +113,22 @@ def import_records(files: Sequence[Path], out: Path, *, progress: Progress | Non
     """
     watched = progress or Silent()
     artifacts.refuse_existing(out, force=force)
-    count = 0
-    with artifacts.whole_file(out) as target:
+    count = skipped = 0
+    with artifacts.whole_file(out) as target, task(watched, "importing", len(files), "files") as shown:
         for file in files:
-            records, skipped = read_any(file)
+            records, empty = read_any(file)
             target.writelines(map(encode_line, records))
             count += len(records)
+            skipped += empty
             watched.note(
-                f"{file}: {len(records):,} records" + (f", {skipped:,} without diff or message." if skipped else ".")
+                f"{file}: {len(records):,} records" + (f", {empty:,} without diff or message." if empty else ".")
             )
+            shown.advance()
         if not count:
             raise InputError(
                 "No record was found in the files.", "See what forms there are: joco-mlx dataset import --help"
             )
-    return count
+    return Merged(count, skipped)
 
 
 def read_any(path: Path) -> tuple[tuple[Record, ...], int]:
@@ -181,9 +206,9 @@ def _read_parquet(path: Path) -> Iterator[Record]:
     arrow, parquet = _arrow()
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE):
-                for number, row in enumerate(batch.to_pylist(), 1):
-                    yield _from_row(row, f"{path}, row {number}")
+            rows = (row for batch in file.iter_batches(_ROWS_AT_ONCE) for row in batch.to_pylist())
+            for number, row in enumerate(rows, 1):
+                yield _from_row(row, f"{path}, row {number}")
     except (OSError, arrow.ArrowException, KeyError, ValueError) as problem:
         raise InputError(
             f"{path} cannot be read as records: {problem}.", "Export it again: joco-mlx dataset export"

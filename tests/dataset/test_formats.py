@@ -11,7 +11,7 @@ from dataset_records import PATCH, Notes, record, write
 
 from joco_mlx.commit.record import INSTRUCTION, from_json, hash_author, read_records, to_json
 from joco_mlx.dataset.foreign import read_foreign
-from joco_mlx.dataset.formats import FORMS, MLX_NAMES, ExportForm, export, import_records, read_any
+from joco_mlx.dataset.formats import FORMS, MLX_NAMES, ExportForm, Merged, export, import_records, read_any
 from joco_mlx.dataset.provenance import UNKNOWN_AUTHOR, is_derived
 from joco_mlx.errors import ConflictError, InputError, MachineError
 
@@ -192,7 +192,7 @@ def test_an_import_is_one_file_of_records(tmp_path: Path) -> None:
     first = lines(tmp_path / "cases.jsonl", LINES["case"], empty)
     second = lines(tmp_path / "chat.jsonl", LINES["chat"])
     notes = Notes()
-    assert import_records([first, second], tmp_path / "out.jsonl", progress=notes) == 2
+    assert import_records([first, second], tmp_path / "out.jsonl", progress=notes) == Merged(2, 1)
     assert next(read_records(tmp_path / "out.jsonl")).metadata.id == "angular-1"
     assert "1 without diff or message" in notes.lines[0]
     with pytest.raises(ConflictError):
