@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from joco_mlx.cli import dataset_build, render
+from joco_mlx.cli import dataset_build, dataset_forms, render
 from joco_mlx.cli.settings import option, settings
 from joco_mlx.config import CurateConfig, ExtractConfig
 
@@ -13,8 +13,9 @@ app = typer.Typer(
     help="Read git history, make a dataset, look at it and check it.", no_args_is_help=True, rich_markup_mode=None
 )
 
-for command in (dataset_build.build, dataset_build.explain, dataset_build.audit):
+for command in (dataset_build.build, dataset_build.explain, dataset_build.audit, dataset_forms.export):
     app.command()(command)
+app.command("import")(dataset_forms.import_)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[Path, typer.Argument(help="Dataset folder.")]

@@ -25,6 +25,8 @@ COMMANDS = (
     "dataset build",
     "dataset explain",
     "dataset audit",
+    "dataset export",
+    "dataset import",
     "gguf",
     "gguf inspect",
     "gguf verify",
