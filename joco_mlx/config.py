@@ -8,6 +8,7 @@ below. Field metadata holds the one help text that the command line, the docs an
 import dataclasses
 import math
 import os
+import re
 import tomllib
 import types
 import typing
@@ -44,6 +45,7 @@ Mode = Literal["balanced", "seeded", "low-error", "reference"]
 Profile = Literal["single-repository", "many-repositories"]
 AdapterKind = Literal["lora", "rslora"]
 Config = TypeVar("Config")
+_UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
 
 
 def _option(default: Any, help_text: str) -> Any:
@@ -186,6 +188,9 @@ class TrainConfig:
         _require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "0 or more")
         _require(self.alpha > 0, "alpha", self.alpha, "more than 0")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
+    trunk_cache: str = _option(
+        "4GB", "With --layers: disk for what the layers below the adapters give, kept between epochs; off for none."
+    )
         _require(self.layers == -1 or self.layers >= 1, "layers", self.layers, "-1 (all) or at least 1")
         _require(bool(self.target_modules), "target_modules", "", "one or more names")
         _require(0 <= self.prompt_variants <= 1, "prompt_variants", self.prompt_variants, "0 to 1")
@@ -202,7 +207,13 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class FuseConfig:
+        _require(_bytes(self.trunk_cache) is not None, "trunk_cache", self.trunk_cache, "a size such as 4GB, or off")
     """What `fuse` writes from a run."""
+
+    @property
+    def trunk_cache_bytes(self) -> int:
+        """Largest size of the trunk cache; 0 for none."""
+        return _bytes(self.trunk_cache) or 0
 
     out: Path | None = _option(None, "Folder to write; RUN/fused for weights, the current folder for a GGUF.")
     quantization: Quantization = _option("q4_k_m", "Type mix of the GGUF: q4_k_m, q4_k_s, q5_k_m, q6_k, q8_0 or f16.")
@@ -382,6 +393,14 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     except (TypeError, ValueError):
         raise UsageError(
             f"{name} is {value!r}, which is no {hint.__name__}.", f"Give {name} a {hint.__name__}."
+def _bytes(size: str) -> int | None:
+    """Return `4GB` as bytes, 0 for `off`, None for what is no size."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(GB|GIB|MB|MIB|B|)", size.strip().upper())
+    if found is None:
+        return 0 if size.strip().lower() == "off" else None
+    return int(float(found[1]) * _UNITS.get(found[2], 1))
+
+
         ) from None
 
 
