@@ -7,6 +7,7 @@ a folder is made. Leaves the steps to `mlx_lora.loop` and the folder's state to 
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -32,6 +33,7 @@ from joco_mlx.train.mlx_lora.checkpoint import (
 from joco_mlx.train.mlx_lora.forward import check_supported
 from joco_mlx.train.mlx_lora.loop import Work, run_steps
 from joco_mlx.train.mlx_lora.lora import add_adapters
+from joco_mlx.train.mlx_lora.trunk import trunk_below
 from joco_mlx.train.mlx_lora.step import Step, make_optimizer
 from joco_mlx.train.model_card import write_card
 from joco_mlx.train.plan import Prepared, prepare
@@ -78,7 +80,7 @@ def train(config: TrainConfig, *, progress: Progress | None = None, orders: Orde
         progress.note(note)
     model, description = _adapted_model(prepared)
     with live_run(prepared.config.out, prepared.model.name, _document(prepared)) as run:
-        work = _work(prepared, model, description, run.folder, None, orders)
+        work = _work(prepared, model, description, run.folder, None, orders, progress)
         return _segment(work, run, prepared, progress, orders)
 
 
@@ -113,7 +115,7 @@ def resume(
     model, description = _adapted_model(prepared)
     with reopened_run(found.folder, found.document) as run:
         checkpoint = usable_checkpoint(run.folder / CHECKPOINTS, progress.note)
-        work = _work(prepared, model, description, run.folder, checkpoint, orders)
+        work = _work(prepared, model, description, run.folder, checkpoint, orders, progress)
         progress.note(f"Going on with {run.folder} after step {work.done} of {work.config.steps}.")
         return _segment(work, run, prepared, progress, orders)
 
@@ -175,12 +177,15 @@ def _work(
     folder: Path,
     checkpoint: Path | None,
     orders: Orders,
+    progress: Progress,
 ) -> Work:
     config = prepared.config
     optimizer = make_optimizer(config.learning_rate, config.warmup_steps, config.steps)
     reached = restore_checkpoint(checkpoint, model, optimizer) if checkpoint else Reached()
+    trunk = trunk_below(model, prepared.model.digest, config.trunk_cache_bytes, progress)
+    form_of = partial(prepared.plan.form_of, smaller_by=orders.smaller_by)
     return Work(
-        step=Step(model, optimizer, form_of=lambda tokens: prepared.plan.form_of(tokens, orders.smaller_by)),
+        step=Step(model, optimizer, form_of=form_of, trunk=trunk),
         config=config,
         examples=prepared.examples,
         validation=_in_batches(prepared.validation, config.batch_size),

@@ -20,7 +20,8 @@ from joco_mlx.train.batches import Batch, Order, make_batch
 from joco_mlx.train.examples import Example
 from joco_mlx.train.mlx_lora.checkpoint import Best, Reached, save_checkpoint
 from joco_mlx.train.mlx_lora.lora import save_adapters
-from joco_mlx.train.mlx_lora.step import Measured, Step, answer_loss
+from joco_mlx.train.mlx_lora.step import Measured, Step, answer_loss, batch_arrays
+from joco_mlx.train.mlx_lora.trunk import Trunk
 
 
 class Journal(Protocol):
@@ -131,13 +132,12 @@ def run_steps(work: Work, journal: Journal, progress: Progress, stopped: Callabl
     return True
 
 
-def validation_loss(model: Any, batches: Iterable[Batch]) -> float:
+def validation_loss(model: Any, batches: Iterable[Batch], trunk: Trunk | None = None) -> float:
     """Return the mean cross-entropy per answer token over `batches`, without dropout and without drawing numbers."""
     model.eval()
     total, tokens = 0.0, 0
     for batch in batches:
-        arrays = map(mx.array, (batch.ids, batch.rows, batch.targets, batch.weights))
-        total += float(answer_loss(model, *arrays).item())
+        total += float(answer_loss(model, *batch_arrays(batch, trunk)).item())
         tokens += batch.tokens
     model.train()
     return total / tokens
@@ -208,7 +208,7 @@ def _validated(work: Work, journal: Journal, progress: Progress) -> dict[str, fl
     if not (work.validation and _due(work, work.config.eval_every)):
         return {}
     with task(progress, "Validating", len(work.validation), "batches") as shown:
-        loss = validation_loss(work.step.model, _watched(work.validation, shown))
+        loss = validation_loss(work.step.model, _watched(work.validation, shown), work.step.trunk)
     records = sum(len(batch.names) for batch in work.validation)
     journal.write({"step": work.done, "val_loss": loss, "val_records": records})
     work.judge(loss)

@@ -13,6 +13,7 @@ from joco_mlx.models.compute import device_kind, mx, nn, optimizers, trees
 from joco_mlx.models.memory import Checkpointing
 from joco_mlx.train.batches import Batch
 from joco_mlx.train.mlx_lora.forward import answer_logits
+from joco_mlx.train.mlx_lora.trunk import Trunk
 
 MAXIMUM_GRADIENT_NORM = 1.0
 
@@ -40,6 +41,12 @@ def answer_loss(
     """
     logits = answer_logits(model, ids, rows, checkpointing=checkpointing, trunk=trunk)
     return nn.losses.cross_entropy(logits, targets, weights=weights, reduction="sum")
+
+
+def batch_arrays(batch: Batch, trunk: Trunk | None = None) -> list[Any]:
+    """Return what `answer_loss` takes of a batch, with the trunk's output when the trunk is run apart."""
+    arrays = [mx.array(part) for part in (batch.ids, batch.rows, batch.targets, batch.weights)]
+    return arrays if trunk is None else [*arrays, trunk.output(batch.ids)]
 
 
 def make_optimizer(learning_rate: float, warmup_steps: int, steps: int) -> Any:
@@ -79,14 +86,21 @@ class Step:
         model: The model with adapters; only they are trainable.
         optimizer: Its state is part of a checkpoint.
         form_of: The padded length of a batch -> what its backward pass computes again.
+        trunk: The layers below the adapters when they are run apart.
     """
 
     def __init__(
-        self, model: Any, optimizer: Any, *, form_of: Callable[[int], Checkpointing] = lambda _: "none"
+        self,
+        model: Any,
+        optimizer: Any,
+        *,
+        form_of: Callable[[int], Checkpointing] = lambda _: "none",
+        trunk: Trunk | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.form_of = form_of
+        self.trunk = trunk
         optimizer.init(model.trainable_parameters())
         self._state = [model.state, optimizer.state, mx.random.state]
         self._gradients_by_form: dict[Checkpointing, Callable[..., Any]] = {}
@@ -98,7 +112,7 @@ class Step:
     def add(self, batch: Batch) -> float:
         """Add the gradient of a batch to those of this step, and return its mean loss per trained token."""
         gradient = self._gradient(self.form_of(batch.ids.shape[1]))
-        loss, gradients = gradient(*map(mx.array, (batch.ids, batch.rows, batch.targets, batch.weights)))
+        loss, gradients = gradient(*batch_arrays(batch, self.trunk))
         self._gradients = gradients if self._gradients is None else trees.tree_map(mx.add, self._gradients, gradients)
         self._loss = self._loss + loss
         self._tokens += batch.tokens
