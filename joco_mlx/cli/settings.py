@@ -1,5 +1,6 @@
 """From flags, environment and files to one config: where the command line looks, and what a repository may not set."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,6 +53,15 @@ def train_settings(flags: Mapping[str, Any], *, file: Path | None = None) -> con
     base = registry.find(model)
     files = _files("train", file, Path())
     return config.resolve(config.TrainConfig, flags, files=files, better_defaults=base.training if base else {})
+
+
+def suggest_settings(flags: Mapping[str, Any], *, repository: Path | None = None) -> config.SuggestConfig:
+    """Build the config of what suggests; an engine in a file goes with the model there, not with a stronger one."""
+    files = _files("suggest", None, repository or Path())
+    prefix = config.ENVIRONMENT_PREFIX
+    if flags.get("model") is not None or f"{prefix}MODEL" in os.environ:
+        files = {name: {key: table[key] for key in table if key != "engine"} for name, table in files.items()}
+    return config.resolve(config.SuggestConfig, flags, files=files)
 
 
 def _files(stage: str, given: Path | None, repository: Path) -> dict[str, dict[str, Any]]:
