@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from joco_mlx.cli import render
-from joco_mlx.cli.settings import settings
-from joco_mlx.config import SuggestConfig
+from joco_mlx.cli.settings import suggest_settings
 
 if TYPE_CHECKING:
     from joco_mlx.suggest.hook import HookState
@@ -63,7 +62,7 @@ def run(message: Annotated[Path, typer.Argument(help="The file that git gives to
     comments, before = fill.comments_of(Path()), fill.read_message(message)
     if not fill.is_untouched(before, comments):
         return
-    patch, config = source.staged_diff(Path()), settings(SuggestConfig, "suggest", {})
+    patch, config = source.staged_diff(Path()), suggest_settings({})
     with render.progress() as progress:
         found = candidates(config, patch, asked=conventions(Path()), progress=progress)
     fill.write_message(message, fill.filled(before, found[0].message, comments))

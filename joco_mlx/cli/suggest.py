@@ -3,13 +3,13 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from joco_mlx.cli import render
-from joco_mlx.cli.settings import option, settings
-from joco_mlx.config import SuggestConfig
+from joco_mlx.cli.settings import option, suggest_settings
+from joco_mlx.config import SuggestConfig, SuggestEngine
 from joco_mlx.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def suggest(
         str | None, typer.Argument(metavar="[COMMIT|RANGE]", help="Commit or range; what is staged when not given.")
     ] = None,
     model: Annotated[str | None, option(SuggestConfig, "model")] = None,
+    engine: Annotated[SuggestEngine | None, option(SuggestConfig, "engine")] = None,
+    url: Annotated[str | None, option(SuggestConfig, "url")] = None,
     repository: Annotated[Path, typer.Option("--repo", help="Repository whose staged diff is meant.")] = Path(),
     diff: Annotated[str | None, typer.Option("--diff", help="File with a diff, or - for standard input.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Take every change to tracked files, staged or not.")] = False,
@@ -38,10 +40,9 @@ def suggest(
 ) -> None:
     """Print a commit message for the staged diff, a commit, a range, a file or standard input."""
     _check(revision, diff, repository, every=every, commit=commit)
-    flags = {"model": model, "temperature": temperature, "max_tokens": max_tokens, "candidates": count}
-    config = settings(
-        SuggestConfig, "suggest", {**flags, "body": body, "constrained": constrained}, repository=repository
-    )
+    flags: dict[str, Any] = {"model": model, "temperature": temperature, "max_tokens": max_tokens, "candidates": count}
+    flags |= {"engine": engine, "url": url, "body": body, "constrained": constrained}
+    config = suggest_settings(flags, repository=repository)
     from joco_mlx.suggest import message
     from joco_mlx.suggest.conventions import conventions
 
