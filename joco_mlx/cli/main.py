@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from joco_mlx import __version__, artifacts
-from joco_mlx.cli import bench, connect, dataset, export, hook, models, ollama, plan, quickstart, render, suggest, train
+from joco_mlx.cli import (
+    bench,
+    connect,
+    dataset,
+    export,
+    hook,
+    models,
+    ollama,
+    plan,
+    quickstart,
+    render,
+    suggest,
+    train,
+    use,
+)
 from joco_mlx.errors import JocoError
 
 _BUG = 70  # EX_SOFTWARE of sysexits.h
@@ -33,6 +47,7 @@ for command in (
     train.train,
     export.fuse,
     suggest.suggest,
+    use.use,
     connect.connect,
 ):
     app.command()(command)

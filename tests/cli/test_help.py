@@ -16,6 +16,7 @@ COMMANDS = (
     "train",
     "fuse",
     "suggest",
+    "use",
     "connect",
     "dataset",
     "dataset extract",
