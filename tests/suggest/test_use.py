@@ -1,0 +1,131 @@
+"""The model that a person chooses: what is written, what stays, and which source of a choice wins."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from models_fixture import make_run
+from ollama_server import FakeOllama, running
+
+from joco_mlx import config
+from joco_mlx.cli.settings import suggest_settings
+from joco_mlx.config import SuggestConfig
+from joco_mlx.errors import InputError, MachineError
+from joco_mlx.models.folder import open_folder
+from joco_mlx.suggest.choice import Choice, decide
+from joco_mlx.suggest.preference import use, use_nothing, with_values
+
+JOCO = {"parameters": {"num_ctx": 1024}, "template": ""}
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The person's settings file, which does not exist yet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    monkeypatch.delenv("JOCO_MLX_MODEL", raising=False)
+    for module in ("joco_mlx.config", "joco_mlx.suggest.preference"):
+        monkeypatch.setattr(f"{module}.user_file", lambda: tmp_path / "mine" / "config.toml")
+    return tmp_path / "mine" / "config.toml"
+
+
+@pytest.fixture
+def ollama(own: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOllama]:
+    with running(FakeOllama(models={"joco": JOCO, "me/mine": JOCO})) as made:
+        monkeypatch.setenv("OLLAMA_HOST", made.url)
+        yield made
+
+
+def test_a_choice_lasts_and_is_taken_back(own: Path, ollama: FakeOllama) -> None:
+    assert use(SuggestConfig(model="me/mine")) == Choice("ollama", "me/mine")
+    assert own.read_text() == '[suggest]\nmodel = "me/mine"\nengine = "ollama"\n'
+    assert decide(suggest_settings({})) == Choice("ollama", "me/mine")
+    assert use(SuggestConfig(model="smollm2-135m")) == Choice("mlx", "smollm2-135m")
+    assert decide(suggest_settings({})) == Choice("mlx", "smollm2-135m")
+    use_nothing()
+    assert own.read_text() == "[suggest]\n"
+    assert decide(suggest_settings({})) == Choice("ollama", "joco")
+
+
+def test_a_run_means_the_same_from_everywhere(
+    own: Path, tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "runs" / "one", open_folder(tiny_model("qwen2")))
+    for given in ("one", "runs/one", str(run)):
+        assert use(SuggestConfig(model=given)) == Choice("mlx", str(run))
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    assert decide(suggest_settings({})) == Choice("mlx", str(run))
+    assert use(SuggestConfig(model=str(tiny_model("qwen2")))).model == str(tiny_model("qwen2"))
+
+
+def test_the_order_is_flag_variable_repository_user(
+    own: Path, ollama: FakeOllama, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.parent.mkdir()
+    own.write_text('[suggest]\nmodel = "me/mine"\nengine = "ollama"\ncandidates = 2\ntemperature = 0.4\n')
+    (tmp_path / ".joco-mlx.toml").write_text("[suggest]\ncandidates = 3\nbody = true\n")
+    found = suggest_settings({})
+    assert (found.model, found.engine, found.candidates, found.temperature) == ("me/mine", "ollama", 3, 0.4)
+    assert found.body
+    monkeypatch.setenv("JOCO_MLX_MODEL", "smollm2-135m")
+    monkeypatch.setenv("JOCO_MLX_CANDIDATES", "4")
+    found = suggest_settings({})
+    assert (found.model, found.engine, found.candidates) == ("smollm2-135m", None, 4)
+    found = suggest_settings({"model": "joco", "candidates": 5})
+    assert (found.model, found.engine, found.candidates) == ("joco", None, 5)
+
+
+@pytest.mark.parametrize("name", ["model", "engine", "url"])
+def test_a_repository_chooses_neither_model_nor_engine_nor_address(own: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / ".joco-mlx.toml").write_text(f'[suggest]\n{name} = "ollama"\n')
+    with pytest.raises(InputError, match=f"'{name}', which a repository may not choose"):
+        suggest_settings({})
+
+
+MINE = """\
+# mine
+[train]
+model = "qwen2.5-coder-0.5b" # small
+[ suggest ]
+body = true # always
+'model' = "old"
+
+[suggest.more]
+model = 1
+"""
+
+
+def test_everything_else_in_the_file_stays() -> None:
+    text = MINE.replace("[ suggest ]", "[suggest] # how")
+    changed = with_values(text, "suggest", {"model": 'a "b"', "engine": None})
+    assert changed == text.replace("'model' = \"old\"\n", "").replace(
+        "[suggest] # how\n", '[suggest] # how\nmodel = "a \\"b\\""\n'
+    )
+
+
+def test_a_file_that_cannot_be_changed_safely_is_left_alone(own: Path) -> None:
+    own.parent.mkdir()
+    for text in (
+        MINE,
+        'suggest = { model = "x" }\n',
+        'suggest.model = "x"\n',
+        "= broken",
+        '[suggest]\nmodel = """a\n"""\n',
+    ):
+        own.write_text(text)
+        with pytest.raises(InputError, match=r"cannot be read|cannot change safely"):
+            use(SuggestConfig(model="smollm2-135m"))
+        assert own.read_text() == text
+
+
+def test_what_does_not_exist_is_not_chosen(own: Path, ollama: FakeOllama) -> None:
+    with pytest.raises(InputError, match="no model named 'nothing'") as caught:
+        use(SuggestConfig(model="nothing"))
+    assert "smollm2-135m" in caught.value.hint
+    with pytest.raises(InputError, match="no model gone"):
+        use(SuggestConfig(model="gone", engine="ollama"))
+    with pytest.raises(MachineError, match="No Ollama server"):
+        use(SuggestConfig(model="gone", engine="ollama", url="http://127.0.0.1:9"))
+    assert not own.exists()
+    assert config.user_file() == own
