@@ -147,6 +147,19 @@ class BuildConfig:
 
 
 @dataclass(frozen=True)
+class PersonalConfig:
+    """How `dataset build --on` mixes one repository's style with the records of others."""
+
+    own_share: float = _option(
+        0.5, "With --on: share of the training records that is that repository's own, at least; the rest is ballast."
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse shares that leave nothing of one's own."""
+        _require(0 < self.own_share <= 1, "own_share", self.own_share, "more than 0 and at most 1")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """How `train` makes an adapter. The defaults are the original guide's."""
 
@@ -175,6 +188,9 @@ class TrainConfig:
     prompt_variants: float = _option(
         0.2, "Share of the training records shown as other tools send a diff: raw, fenced, announced; 0 for none."
     )
+    trunk_cache: str = _option(
+        "4GB", "With --layers: disk for what the layers below the adapters give, kept between epochs; off for none."
+    )
     seed: int = _option(0, "Seed of the weights, the order, the dropout and the prompt variants.")
 
     def __post_init__(self) -> None:
@@ -188,13 +204,16 @@ class TrainConfig:
         _require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "0 or more")
         _require(self.alpha > 0, "alpha", self.alpha, "more than 0")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
-    trunk_cache: str = _option(
-        "4GB", "With --layers: disk for what the layers below the adapters give, kept between epochs; off for none."
-    )
         _require(self.layers == -1 or self.layers >= 1, "layers", self.layers, "-1 (all) or at least 1")
         _require(bool(self.target_modules), "target_modules", "", "one or more names")
         _require(0 <= self.prompt_variants <= 1, "prompt_variants", self.prompt_variants, "0 to 1")
+        _require(_bytes(self.trunk_cache) is not None, "trunk_cache", self.trunk_cache, "a size such as 4GB, or off")
         _require(self.seed >= 0, "seed", self.seed, "0 or more")
+
+    @property
+    def trunk_cache_bytes(self) -> int:
+        """Largest size of the trunk cache; 0 for none."""
+        return _bytes(self.trunk_cache) or 0
 
     @property
     def scale(self) -> float:
@@ -207,13 +226,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class FuseConfig:
-        _require(_bytes(self.trunk_cache) is not None, "trunk_cache", self.trunk_cache, "a size such as 4GB, or off")
     """What `fuse` writes from a run."""
-
-    @property
-    def trunk_cache_bytes(self) -> int:
-        """Largest size of the trunk cache; 0 for none."""
-        return _bytes(self.trunk_cache) or 0
 
     out: Path | None = _option(None, "Folder to write; RUN/fused for weights, the current folder for a GGUF.")
     quantization: Quantization = _option("q4_k_m", "Type mix of the GGUF: q4_k_m, q4_k_s, q5_k_m, q6_k, q8_0 or f16.")
@@ -275,6 +288,11 @@ class BenchConfig:
     temperature: float = _option(0.0, "Sampling temperature; 0 always gives the likeliest message.")
     max_tokens: int = _option(ANSWER_TOKENS, "Longest answer in tokens.")
     timeout_seconds: float = _option(120.0, "How long a server may take for one answer.")
+    constrained: bool = _option(False, "Let the model write valid headers of at most 72 characters only.")
+    batch_size: int = _option(8, "Cases that a model in this process answers at once; 1 takes the least memory.")
+    made_from: str | None = _option(
+        None, "Run that a server's model was made from: its tokens and length fit the diffs, its dataset must not leak."
+    )
     seed: int = _option(0, "Seed of the answers and of the intervals.")
     train: Path | None = _option(
         None, "Dataset that baselines learn from and that cases must not be in; the model's own when not given."
@@ -287,6 +305,7 @@ class BenchConfig:
         _require(0 <= self.temperature <= 2, "temperature", self.temperature, "0 to 2")
         _require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1")
         _require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")
+        _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         _require(self.seed >= 0, "seed", self.seed, "0 or more")
 
 
@@ -374,6 +393,14 @@ def read_file(path: Path, table: str) -> dict[str, Any]:
     return found
 
 
+def _bytes(size: str) -> int | None:
+    """Return `4GB` as bytes, 0 for `off`, None for what is no size."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(GB|GIB|MB|MIB|B|)", size.strip().upper())
+    if found is None:
+        return 0 if size.strip().lower() == "off" else None
+    return int(float(found[1]) * _UNITS.get(found[2], 1))
+
+
 def _convert(hint: Any, value: Any, name: str) -> Any:
     """Turn a flag's, a variable's or a file's value into the field's type."""
     origin = get_origin(hint)
@@ -393,14 +420,6 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     except (TypeError, ValueError):
         raise UsageError(
             f"{name} is {value!r}, which is no {hint.__name__}.", f"Give {name} a {hint.__name__}."
-def _bytes(size: str) -> int | None:
-    """Return `4GB` as bytes, 0 for `off`, None for what is no size."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(GB|GIB|MB|MIB|B|)", size.strip().upper())
-    if found is None:
-        return 0 if size.strip().lower() == "off" else None
-    return int(float(found[1]) * _UNITS.get(found[2], 1))
-
-
         ) from None
 
 
