@@ -44,6 +44,11 @@ def balance(records: Sequence[Record], config: BuildConfig) -> Balanced:
     return Balanced(tuple(kept), +dropped)
 
 
+def best(records: Sequence[Record], count: int) -> list[Record]:
+    """Return at most `count` records, those with the highest scores, in the order given."""
+    return _best(records, lambda _: "", {"": count})
+
+
 def repository_of(record: Record) -> str:
     """Name the repository of a record."""
     return record.metadata.repository

@@ -27,6 +27,7 @@ _SETTINGS = {
     "repository-cap": "--maximum-repository-share",
     "author-cap": "--maximum-author-share",
     "type-cap": "--maximum-type-share",
+    "ballast-cap": "--own-share",
 }
 
 

@@ -122,6 +122,7 @@ LATER_MEANINGS = {
     "author-cap": "author has a share already",
     "type-cap": "type has its share",
     "author-and-file": "training record that validation continues",
+    "ballast-cap": "ballast has its share",
 }
 """What the steps after the gates drop, in words."""
 
