@@ -1,0 +1,70 @@
+"""Which commits of which repositories a build reads: decided once, when it begins, and kept for those that go on.
+
+Decides names (two repositories of one name are told apart by their folders) and what a revision means in hashes. Leaves
+bringing repositories here to `sources`, and cutting them into shards to `build`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from joco_mlx.config import BuildConfig
+from joco_mlx.dataset.repository import Source, open_repository
+from joco_mlx.dataset.shard import Shard
+from joco_mlx.dataset.sources import Wanted, provide
+from joco_mlx.errors import InputError
+from joco_mlx.progress import Progress
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A repository on this machine and the commits of it that a build reads."""
+
+    name: str
+    folder: str
+    git_dir: str
+    head: str
+    """Hash of the newest commit."""
+    revision: str
+    """Hashes for `git rev-list`, those left out with a `^`."""
+    licence: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A pinned repository with its history, cut into shards."""
+
+    pinned: Pinned
+    merges: int
+    severed: tuple[str, ...]
+    """Commits that cannot be read because a parent of theirs is missing."""
+    shards: tuple[Shard, ...]
+
+
+def pin(wanted: Sequence[Wanted], config: BuildConfig, mirrors: Path | None, progress: Progress) -> Iterator[Pinned]:
+    """Bring every repository onto this machine and say which commits of it are meant, in the order given.
+
+    Raises:
+        InputError: A repository cannot be read, has no such commit, or is named twice.
+        MachineError: One cannot be fetched.
+    """
+    taken: set[str] = set()
+    for item in wanted:
+        source = open_repository(provide(item, mirrors, progress), item.name)
+        name = source.name if source.name not in taken else f"{source.folder.resolve().parent.name}-{source.name}"
+        if name in taken:
+            raise InputError(f"{item.place} is named twice.", "Name each repository once.")
+        taken.add(name)
+        revision = _resolved(source, item.revision or config.revision)
+        head = next(word for word in revision.split() if not word.startswith("^"))
+        folder, git_dir = (str(path.resolve()) for path in (source.folder, source.git_dir))
+        yield Pinned(name, folder, git_dir, head, revision, item.licence)
+
+
+def _resolved(source: Source, revision: str) -> str:
+    done = source.git.run("rev-parse", "--revs-only", *(word for word in revision.split() if word[0] != "-"))
+    if done.code != 0 or not done.stdout.strip():
+        raise InputError(
+            f"{source.folder} has no commit {revision!r}.", f"See what there is: git -C {source.folder} log --all"
+        )
+    return " ".join(done.stdout.decode("ascii").split())
