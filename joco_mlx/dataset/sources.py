@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from joco_mlx.dataset.plain_git import PlainGit
-from joco_mlx.errors import InputError, MachineError
+from joco_mlx.errors import InputError, MachineError, UsageError
 from joco_mlx.models.cache import cache_folder
 from joco_mlx.progress import Progress, Task, task
 
@@ -76,6 +76,22 @@ def read_sources(words: Sequence[str]) -> tuple[Wanted, ...]:
                 "Name a clone, an address such as https://host/owner/name, or a file such as dataset/sources.toml.",
             )
     return tuple(wanted)
+
+
+def with_own(wanted: Sequence[Wanted], word: str) -> tuple[tuple[Wanted, ...], int]:
+    """Return the repositories with the one that `word` names (as a list does, or by its place), and where it stands.
+
+    Raises:
+        InputError: There is no such repository.
+        UsageError: It is a list.
+    """
+    for place, item in enumerate(wanted):
+        same_folder = not item.is_remote and Path(word).is_dir() and Path(item.place).resolve() == Path(word).resolve()
+        if word in {item.name, item.place} or same_folder:
+            return tuple(wanted), place
+    if word.endswith(".toml"):
+        raise UsageError(f"--on is {word}, which is a list.", "Name one repository, or a name in a list that is read.")
+    return (*read_sources([word]), *wanted), 0
 
 
 def forecast(wanted: Iterable[Wanted], mirrors: Path | None) -> tuple[Forecast, ...]:
