@@ -8,6 +8,7 @@ from joco_mlx.config import BuildConfig, Profile
 from joco_mlx.dataset.card import card, table
 from joco_mlx.dataset.funnel import Funnel
 from joco_mlx.dataset.gates import SUBJECT_CHARS
+from joco_mlx.dataset.personal import Mixed, PersonalProfile
 from joco_mlx.dataset.stats import Stats
 
 _HASH_CHARS = 12
@@ -15,6 +16,8 @@ _SPLITS = {
     "single-repository": "the newest records are for validation ({validation:.0%})",
     "many-repositories": "whole repositories are for test ({test:.0%}), the newest records of each other one for "
     "validation ({validation:.0%}); nobody's change of a file in validation is within 7 days of one in training",
+    "personal": "the newest records of the repository whose style this is are for test ({test:.0%} of its own) and "
+    "validation ({validation:.0%}); those of all others are for training only",
 }
 
 
@@ -32,7 +35,7 @@ class ReadRepository:
 class BuildReport:
     """Everything worth telling that the records themselves do not say."""
 
-    profile: Profile
+    profile: Profile | PersonalProfile
     config: BuildConfig
     repositories: tuple[ReadRepository, ...]
     funnel: Funnel
@@ -40,6 +43,8 @@ class BuildReport:
     """Type -> records before the caps."""
     masked: Mapping[str, int]
     """Kind of address -> how many were masked; those in records that later steps dropped count too."""
+    mixed: Mixed | None = None
+    """What a dataset in one repository's style is made of."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what `stats.json` holds beside the numbers of the records."""
@@ -50,6 +55,7 @@ class BuildReport:
             "types_before_balance": dict(sorted(self.types_before.items(), key=lambda item: (-item[1], item[0]))),
             "masked": dict(sorted(self.masked.items())),
             "sources": [vars(item) for item in self.repositories],
+            **({} if self.mixed is None else {"personal": self.mixed.to_json()}),
         }
 
     def card(self, made: Stats) -> str:
@@ -57,7 +63,9 @@ class BuildReport:
         more = ["## Sources\n\n" + self._sources(made), "## Funnel\n\n" + self._funnel()]
         if self.profile == "many-repositories" and self.config.balanced:
             more.append("## Balance\n\n" + self._balance(made))
-        return card(made, self.config.limits(self.profile), how=self._how(), more=more)
+        if self.mixed:
+            more.append("## Shares\n\n" + self._shares(self.mixed))
+        return card(made, self.config.limits("single-repository"), how=self._how(), more=more)
 
     def _sources(self, made: Stats) -> str:
         rows = [
@@ -81,6 +89,14 @@ class BuildReport:
             for after in [made.types.get(name, 0)]
         ]
         return table(("Type", "Before the caps", "After"), rows)
+
+    def _shares(self, mixed: Mixed) -> str:
+        total = mixed.own + mixed.ballast
+        rows = [
+            (name, f"{count:,} ({count / total:.0%})")
+            for name, count in ((mixed.style.repository, mixed.own), ("ballast: all others", mixed.ballast))
+        ]
+        return table(("Of the training records", "Number"), rows)
 
     def _how(self) -> str:
         config = self.config
