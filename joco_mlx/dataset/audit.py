@@ -19,13 +19,14 @@ from joco_mlx.dataset.candidate import Candidate
 from joco_mlx.dataset.formats import read_any
 from joco_mlx.dataset.gates import holds_its_answer
 from joco_mlx.dataset.leakage import Contamination, author_file_leakage, bots, contamination, overlap, without_commit
+from joco_mlx.dataset.personal import PERSONAL
 from joco_mlx.errors import InputError, VerificationError
 from joco_mlx.progress import Progress, Silent, task
 
 MAXIMUM_ANSWERS_IN_DIFF = 0.006
 """Share of answers in diffs that is left when changelogs are dropped: what people happen to write twice."""
-REPORTED_ONLY = "single-repository"
-"""The profile in which one author's work is on both sides of every split in time."""
+REPORTED_ONLY = ("single-repository", PERSONAL)
+"""The profiles in which one author's work is on both sides of every split in time."""
 
 _SPLITS = (
     ("train", ("train.jsonl", "train.parquet")),
@@ -139,7 +140,7 @@ def _leaks(report: AuditReport) -> Iterator[str]:
     ):
         if count:
             yield f"{what}: {count:,}"
-    if report.author_file_leakage_share and report.profile != REPORTED_ONLY:
+    if report.author_file_leakage_share and report.profile not in REPORTED_ONLY:
         yield f"{report.author_file_leakage_share:.1%} of validation continues what its author did in training"
     if report.contamination and report.contamination.contaminated:
         yield f"{report.contamination.contaminated:,} of {report.contamination.cases:,} benchmark cases are in training"
