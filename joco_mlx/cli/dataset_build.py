@@ -7,14 +7,21 @@ import typer
 
 from joco_mlx.cli import render
 from joco_mlx.cli.settings import option, settings
-from joco_mlx.config import LOCAL_DATASET, BuildConfig
+from joco_mlx.config import LOCAL_DATASET, BuildConfig, PersonalConfig
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def build(
-    sources: Annotated[list[str], typer.Argument(metavar="REPO|URL|LIST.toml...", help="What to read.")],
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="[REPO|URL|LIST.toml]...", help="What to read.", show_default=False)
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Dataset folder to make.")] = LOCAL_DATASET,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", metavar="REPO", help="Learn this one's style; whatever else is read is ballast."),
+    ] = None,
+    own_share: Annotated[float | None, option(PersonalConfig, "own_share")] = None,
     mirror: Annotated[Path | None, typer.Option("--mirror", help="Where clones lie and are made.")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; one a core when not given.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be fetched, and how long.")] = False,
@@ -36,13 +43,16 @@ def build(
     """Make a dataset from many repositories; interrupted, the same command goes on."""
     flags = dict(locals())
     if dry_run:
-        _show_forecast(sources, mirror)
+        _show_forecast(sources or [], on, mirror)
         return
     config = settings(BuildConfig, "build", {key: flags[key] for key in BuildConfig.__dataclass_fields__})
+    mixed = settings(PersonalConfig, "personal", {"own_share": own_share})
     from joco_mlx.dataset.build import build as make
 
     with render.progress() as progress:
-        made = make(config, sources, out, mirrors=mirror, jobs=jobs, progress=progress, force=force)
+        made = make(
+            config, sources or [], out, on=on, personal=mixed, mirrors=mirror, jobs=jobs, progress=progress, force=force
+        )
     render.say(f"{made.folder}: see README.md in it for sources, funnel and balance.")
     render.say(f"Next: joco-mlx dataset audit {made.folder}")
 
@@ -88,10 +98,11 @@ def audit(
     report.check()
 
 
-def _show_forecast(sources: list[str], mirror: Path | None) -> None:
-    from joco_mlx.dataset.sources import forecast, read_sources
+def _show_forecast(sources: list[str], on: str | None, mirror: Path | None) -> None:
+    from joco_mlx.dataset.sources import forecast, read_sources, with_own
 
-    rows = forecast(read_sources(sources), mirror)
+    wanted = read_sources(sources)
+    rows = forecast(wanted if on is None else with_own(wanted, on)[0], mirror)
     shown = [(row.name, row.where, f"{row.megabytes:,}", f"{row.minutes:.1f}") for row in rows]
     gigabytes, minutes = sum(row.megabytes for row in rows) / 1_000, sum(row.minutes for row in rows)
     render.table(("Repository", "Mirror", "MB", "Minutes"), shown, right=("MB", "Minutes"))
