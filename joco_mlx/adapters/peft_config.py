@@ -107,7 +107,7 @@ def peft_config(
     Args:
         base: Folder or Hub name of the base model, or None.
         rank: Of the low-rank product.
-        scale: What it is multiplied by; written as the alpha that gives exactly this when divided by the rank.
+        scale: What it is multiplied by; written as the alpha that gives it back when divided by the rank.
         dropout: Of the adapter's input.
         modules: Ends of the adapted modules' names.
         layers: The adapted layers, or None for all.
@@ -130,7 +130,7 @@ def peft_config(
 
 
 def _alpha(scale: float, rank: int) -> float:
-    """Return the number that is `scale` again when it is divided by `rank`; the product itself may be rounded off it."""
+    """Return what is `scale` when it is divided by `rank`, where there is such a number, else the product."""
     product = scale * rank
     near = (product, math.nextafter(product, math.inf), math.nextafter(product, -math.inf))
     found = next((alpha for alpha in near if alpha / rank == scale), product)
