@@ -8,6 +8,7 @@ import typer
 
 from joco_mlx import __version__, artifacts
 from joco_mlx.cli import (
+    adapters,
     bench,
     connect,
     dataset,
@@ -40,6 +41,7 @@ app.add_typer(export.gguf_app, name="gguf")
 app.add_typer(bench.app, name="bench")
 app.add_typer(ollama.app, name="ollama")
 app.add_typer(hook.app, name="hook")
+app.add_typer(adapters.app, name="adapters")
 for command in (
     quickstart.quickstart,
     models.models,

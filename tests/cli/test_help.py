@@ -42,6 +42,9 @@ COMMANDS = (
     "hook uninstall",
     "hook status",
     "hook run",
+    "adapters",
+    "adapters convert",
+    "adapters adopt",
 )
 
 
