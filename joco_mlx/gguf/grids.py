@@ -34,14 +34,12 @@ class Grids:
     offset: Floats
     """The codes that led to this grid: round(inverse * (weight - offset))."""
 
-    def replaced(self, where: NDArray[np.bool_], scale: Floats, low: Floats, inverse: Floats) -> "Grids":
-        """Return these grids with better ones `where` codes by `inverse` from the present `low` led to them."""
-        return Grids(
-            np.where(where, scale, self.scale),
-            np.where(where, low, self.low),
-            np.where(where, inverse, self.inverse),
-            np.where(where, self.low, self.offset),
-        )
+    def replace(self, places: NDArray[np.intp], trial: "_Trial") -> None:
+        """Put a trial's grids at `places`; its codes counted from the low edges that were here before."""
+        self.offset[places] = self.low[places]
+        self.scale[places] = trial.scale[places]
+        self.low[places] = trial.low[places]
+        self.inverse[places] = trial.inverse[places]
 
 
 @dataclass
@@ -71,69 +69,82 @@ def search(weights: Floats, highest_code: int, tried: Sequence[float]) -> Grids:
         tried: Over how many codes each trial spreads a sub-block.
     """
     trial = _Trial(weights, highest_code)
-    inverse = trial.spread(highest_code, trial.least)
-    grids = Grids(np.reciprocal(inverse), trial.least, inverse, trial.least)
-    best = trial.error(grids.scale, grids.low)
+    trial.spread(highest_code, trial.least)
+    inverse = trial.inverse.copy()
+    grids = Grids(np.reciprocal(inverse), trial.least.copy(), inverse, trial.least.copy())
+    best = trial.error(grids.scale, grids.low).copy()
     for reach in tried:
-        inverse = trial.spread(reach, grids.low)
-        scale, low, sound = trial.fit()
-        error = trial.error(scale, low)
-        better = sound & (error < best) & ~trial.flat
-        best = np.where(better, error, best)
-        grids = grids.replaced(better, scale, low, inverse)
+        trial.spread(reach, grids.low)
+        sound = trial.fit()
+        error = trial.error(trial.scale, trial.low)
+        better = np.flatnonzero(sound & (error < best))
+        if trial.flat.size:
+            better = np.setdiff1d(better, trial.flat, assume_unique=True)
+        best[better] = error[better]
+        grids.replace(better, trial)
     grids.scale[trial.flat] = 0
     return grids
 
 
 class _Trial:
-    """Codes of one chunk under trial, and the buffers that all trials share."""
+    """Codes of one chunk under trial. Its arrays are filled anew by each trial: fresh memory would cost more than sums."""
 
     def __init__(self, weights: Floats, highest_code: int) -> None:
         self.weights = weights
         self.highest_code = highest_code
-        self.importance = np.sqrt(in_order_sum(weights * weights) / np.float32(32)) + np.abs(weights)
+        self.codes, self.work, self.more = (np.empty_like(weights) for _ in range(3))
+        np.multiply(weights, weights, out=self.work)
+        self.importance = np.sqrt(in_order_sum(self.work) / np.float32(32)) + np.abs(weights)
         self.sum_w = in_order_sum(self.importance)
-        self.sum_x = in_order_sum(self.importance * weights)
+        self.sum_x = in_order_sum(np.multiply(self.importance, weights, out=self.work))
         self.high = weights.max(axis=0)
         self.least = np.minimum(weights.min(axis=0), np.float32(0))
-        self.flat = self.high == self.least
-        self.codes, self.work, self.more = (np.empty_like(weights) for _ in range(3))
+        self.flat = np.flatnonzero(self.high == self.least)
+        self.inverse, self.scale, self.low, self._error, self._sum, *self._sums = (
+            np.empty_like(self.high) for _ in range(9)
+        )
 
-    def spread(self, reach: float, low: Floats) -> Floats:
-        """Choose codes that count from `low` to the highest weight in `reach` steps; return steps per unit of weight."""
-        width = self.high - low
-        inverse: Floats = np.divide(np.float32(reach), np.where(self.flat, np.float32(1), width))
-        np.subtract(self.weights, low, out=self.work)
-        np.multiply(self.work, inverse, out=self.work)
-        far = reaches_far(inverse * width, inverse * (self.least - low))
-        round_into(self.codes, self.work, 0, self.highest_code, far=far)
-        return inverse
+    def spread(self, reach: float, low: Floats) -> None:
+        """Choose codes that count from `low` to the highest weight in `reach` steps, `inverse` per unit of weight."""
+        inverse, work = self.inverse, self.work
+        np.subtract(self.high, low, out=inverse)
+        inverse[self.flat] = 1
+        np.divide(np.float32(reach), inverse, out=inverse)
+        np.subtract(self.weights, low, out=work)
+        np.multiply(work, inverse, out=work)
+        lowest = np.multiply(np.subtract(self.least, low, out=self._sum), inverse, out=self._sum)
+        round_into(self.codes, work, 0, self.highest_code, far=reaches_far(lowest))  # the highest is at `reach`
 
     def error(self, scale: Floats, low: Floats) -> Floats:
-        """Weighted squared error of each sub-block."""
+        """Weighted squared error of each sub-block; overwritten by the next call."""
         work = self.work
         np.multiply(self.codes, scale, out=work)
         np.add(work, low, out=work)
         np.subtract(work, self.weights, out=work)
         np.multiply(work, work, out=work)
         np.multiply(work, self.importance, out=work)
-        return in_order_sum(work)
+        return in_order_sum(work, out=self._error)
 
-    def fit(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-        """Scale and low edge that fit the codes best, and where that was solvable."""
-        work, more = self.work, self.more
-        np.multiply(self.importance, self.codes, out=work)
-        sum_l = in_order_sum(work)
-        np.multiply(work, self.codes, out=more)
-        sum_l2 = in_order_sum(more)
-        np.multiply(work, self.weights, out=more)
-        sum_xl = in_order_sum(more)
-        determinant = self.sum_w * sum_l2 - sum_l * sum_l
-        scale = np.divide(self.sum_w * sum_xl - self.sum_x * sum_l, determinant)
-        low = np.divide(sum_l2 * self.sum_x - sum_l * sum_xl, determinant)
-        above = low > 0
-        scale = np.where(above, sum_xl / sum_l2, scale)
-        return scale, np.where(above, np.float32(0), low), determinant > 0
+    def fit(self) -> NDArray[np.bool_]:
+        """Set `scale` and `low` to what fits the codes best; return where that was solvable."""
+        work, more, scale, low, product = self.work, self.more, self.scale, self.low, self._sum
+        sum_l, sum_l2, sum_xl, determinant = self._sums
+        in_order_sum(np.multiply(self.importance, self.codes, out=work), out=sum_l)
+        in_order_sum(np.multiply(work, self.codes, out=more), out=sum_l2)
+        in_order_sum(np.multiply(work, self.weights, out=more), out=sum_xl)
+        np.multiply(self.sum_w, sum_l2, out=determinant)
+        determinant -= np.multiply(sum_l, sum_l, out=product)
+        np.multiply(self.sum_w, sum_xl, out=scale)
+        scale -= np.multiply(self.sum_x, sum_l, out=product)
+        scale /= determinant
+        np.multiply(sum_l2, self.sum_x, out=low)
+        low -= np.multiply(sum_l, sum_xl, out=product)
+        low /= determinant
+        above = np.flatnonzero(low > 0)
+        scale[above] = sum_xl[above] / sum_l2[above]
+        low[above] = 0
+        sound: NDArray[np.bool_] = determinant > 0
+        return sound
 
 
 def store_scales(grids: Grids) -> Scales:

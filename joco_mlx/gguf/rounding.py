@@ -36,15 +36,15 @@ def round_into(codes: Floats, values: Floats, lowest: int, highest: int, *, far:
         codes[...] = nearest_int(values)
     else:
         np.rint(values, out=codes)
-    np.clip(codes, np.float32(lowest), np.float32(highest), out=codes)
+    codes.clip(np.float32(lowest), np.float32(highest), out=codes)
 
 
 def reaches_far(*bounds: Floats) -> bool:
     """Whether a magnitude among `bounds` may lie beyond `FAR`, or is not a number."""
-    return not all(bool((np.abs(bound) <= FAR).all()) for bound in bounds)
+    return not all(bool(bound.min() >= -FAR and bound.max() <= FAR) for bound in bounds)  # NaN compares false
 
 
-def in_order_sum(values: Floats) -> Floats:
+def in_order_sum(values: Floats, out: Floats | None = None) -> Floats:
     """Sum over axis 0 from first to last, each step rounded to float32, as a plain loop in C does."""
-    total: Floats = np.add.reduce(values, axis=0)
+    total: Floats = np.add.reduce(values, axis=0, out=out)
     return total
