@@ -19,7 +19,7 @@ from joco_mlx.models.compute import mx, nn
 
 # The line above loads a fast BLAS, which must happen before anything imports mlx.
 # isort: split
-from mlx_lm.models.cache import make_prompt_cache, trim_prompt_cache
+from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
 
 from joco_mlx.models.generate import PREFILL_TOKENS
 from joco_mlx.models.tokens import TOKENIZER_FILE, Tokenizer
@@ -71,6 +71,8 @@ def draft(
     temperatures: Sequence[float],
     max_tokens: int,
     seed: int = 0,
+    memory: "Memory | None" = None,
+    watch: Callable[[str], None] | None = None,
 ) -> list[Draft]:
     """Return one draft for each temperature, in that order.
 
@@ -83,30 +85,60 @@ def draft(
         temperatures: 0 takes the likeliest token each time; more draws from the distribution.
         max_tokens: Longest answer. A grammar is always brought to an end that it accepts, if that takes more.
         seed: Of the draws.
+        memory: What is known of an earlier prompt, and will be of this one.
+        watch: Told the text so far after each token; what it raises ends everything.
 
     Raises:
         InputError: The grammar is none.
     """
     ids = tokenizer.encode_prompt(prompt)
-    cache = _read(model, ids[:-1])
+    memory = memory or Memory()
+    cache = memory.take(model, ids[:-1])
     draw = np.random.default_rng(seed)
     step = _stepper(model, cache)
     made = []
     for temperature in temperatures:
         matching = (rules[0], rules[0].matcher(rules[1])) if rules else None
-        writer = _Writer(tokenizer, template, matching, temperature, max_tokens, draw)
+        writer = Writer(tokenizer, template, matching, temperature, max_tokens, draw)
         scores, whole = step(ids[-1])
         steps = 1
         while (token := writer.take(scores, whole)) is not None:
+            if watch is not None:
+                watch(writer.draft().text)
             scores, whole = step(token)
             steps += 1
         trim_prompt_cache(cache, steps)
         made.append(writer.draft())
+    memory.keep(ids[:-1], cache)
     return made
 
 
-class _Writer:
-    """One draft while it is written."""
+class Memory:
+    """What a model knows of the last prompt, so that what the next one begins with is not read again."""
+
+    def __init__(self) -> None:
+        self._ids: list[int] = []
+        self._cache: list[Any] = []
+
+    def take(self, model: nn.Module, ids: Sequence[int]) -> list[Any]:
+        """Return the cache of a prompt; nothing is kept until `keep`, because a failure would leave it half-read."""
+        known, cache = self._ids, self._cache
+        self._ids, self._cache = [], []
+        same = (at for at, pair in enumerate(zip(known, ids, strict=False)) if pair[0] != pair[1])
+        shared = next(same, min(len(known), len(ids)))
+        if not cache or not can_trim_prompt_cache(cache):
+            shared, cache = 0, list(make_prompt_cache(model))
+        trim_prompt_cache(cache, len(known) - shared)
+        _read(model, ids[shared:], cache)
+        return cache
+
+    def keep(self, ids: Sequence[int], cache: list[Any]) -> None:
+        """Remember a prompt and its cache."""
+        self._ids, self._cache = list(ids), cache
+
+
+class Writer:
+    """One draft while it is written, token by token."""
 
     def __init__(
         self,
@@ -142,6 +174,7 @@ class _Writer:
         return token
 
     def draft(self) -> Draft:
+        """Return what is written."""
         text = self.tokenizer.decode(self.ids)
         for marker in self.template.markers:
             text = text.partition(marker)[0]
@@ -168,17 +201,15 @@ class _Writer:
         if self.rules is None:
             return None
         allowed = self.rules[0].allowed(self.rules[1])
-        self.was_cut = np.count_nonzero(allowed) == 1 and int(allowed.argmax()) in self.stops
+        self.was_cut = bool(np.count_nonzero(allowed) == 1) and int(allowed.argmax()) in self.stops
         return allowed
 
 
-def _read(model: nn.Module, ids: Sequence[int]) -> list[Any]:
-    """Return the model's memory of a prompt."""
-    cache = make_prompt_cache(model)
+def _read(model: nn.Module, ids: Sequence[int], cache: list[Any]) -> None:
+    """Let a model read `ids` after what is in the cache."""
     for start in range(0, len(ids), PREFILL_TOKENS):
         model(mx.array(list(ids[start : start + PREFILL_TOKENS]))[None], cache=cache)
         mx.eval([entry.state for entry in cache])
-    return list(cache)
 
 
 def _stepper(model: nn.Module, cache: list[Any]) -> Callable[[int], tuple[_Scores, float]]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from joco_mlx.commit.grammar import TYPES
 from joco_mlx.commit.message import is_valid, parse
 from joco_mlx.commit.prompt import TEMPLATES, render
-from joco_mlx.models.drafts import Constraint, _Writer, draft
+from joco_mlx.models.drafts import Constraint, Writer, draft
 from joco_mlx.models.folder import open_folder
 from joco_mlx.models.load import load_model
 from joco_mlx.models.tokens import Tokenizer
@@ -145,7 +145,7 @@ def test_the_grammar_costs_less_than_two_milliseconds_a_token(qwen_tokenizer_fol
     took: dict[bool, list[float]] = {True: [], False: []}
     for kind in (True, False) * 4:
         matching = (constraint, constraint.matcher(Form().grammar())) if kind else None
-        writer = _Writer(tokenizer, template, matching, 0.0, 24, np.random.default_rng(0))
+        writer = Writer(tokenizer, template, matching, 0.0, 24, np.random.default_rng(0))
         for step in range(24):
             began = time.thread_time()
             token = writer._chosen(scores[step % 8])
