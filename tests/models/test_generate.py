@@ -9,6 +9,7 @@ import pytest
 from joco_mlx.commit.prompt import TEMPLATES, render
 from joco_mlx.models import generate
 from joco_mlx.models.compute import mx
+from joco_mlx.models.drafts import Memory, draft
 from joco_mlx.models.folder import ModelFolder, open_folder
 from joco_mlx.models.load import load_model
 from joco_mlx.models.tokens import Tokenizer
@@ -103,3 +104,44 @@ def test_many_prompts_are_answered_in_order(tiny: Any) -> None:
     prompts = [render(folder.template, text) for text in ("+ a", "- b\n+ c")]
     single = [generate.complete(model, tokenizer, folder.template, prompt, max_tokens=5) for prompt in prompts]
     assert list(generate.complete_all(model, tokenizer, folder.template, prompts, max_tokens=5)) == single
+
+
+def drafted(tiny: Any, prompt: str, **options: Any) -> list[str]:
+    """Two drafts of an answer: the likeliest one, and one that was drawn."""
+    model, tokenizer, folder = tiny
+    heat = [0.0, 0.9]
+    made = draft(
+        model, tokenizer, folder.template, prompt, rules=None, temperatures=heat, max_tokens=8, seed=4, **options
+    )
+    return [one.text for one in made]
+
+
+def test_what_is_remembered_of_a_prompt_changes_no_answer(tiny: Any) -> None:
+    memory = Memory()
+    prompts = [PROMPT, PROMPT, PROMPT.replace("assistant", "user"), PROMPT[: len(PROMPT) // 2], PROMPT]
+    assert [drafted(tiny, one, memory=memory) for one in prompts] == [drafted(tiny, one) for one in prompts]
+
+
+def test_only_what_is_new_is_read(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    monkeypatch.setattr("joco_mlx.models.drafts._read", lambda model, ids, cache: read.append(len(ids)))
+    memory = Memory()
+    for ids in ([1, 2, 3, 4], [1, 2, 9], [1, 2, 9]):
+        cache = memory.take(tiny[0], ids)
+        memory.keep(ids, cache)
+    assert read == [4, 1, 0]
+
+
+def test_a_watcher_hears_every_token_and_can_end_it(tiny: Any) -> None:
+    heard: list[str] = []
+    whole, _ = drafted(tiny, PROMPT, watch=heard.append)
+    assert heard
+    assert all(whole.startswith(text) for text in heard[:2])
+
+    def stop(text: str) -> None:
+        raise InterruptedError(text)
+
+    memory = Memory()
+    with pytest.raises(InterruptedError):
+        drafted(tiny, PROMPT, watch=stop, memory=memory)
+    assert drafted(tiny, PROMPT, memory=memory) == drafted(tiny, PROMPT)
