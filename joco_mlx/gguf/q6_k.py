@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from joco_mlx.gguf.rounding import Bytes, Floats, in_order_sum, nearest_int, reaches_far, round_into
+from joco_mlx.gguf.rounding import Bytes, Floats, extremes, in_order_sum, nearest_int, reaches_far, round_into
 
 BLOCK_BYTES = 210
 _ZERO = 32
@@ -68,37 +68,45 @@ def search(weights: Floats) -> Steps:
     Args:
         weights: float32 [16, sub-blocks].
     """
-    place = np.abs(weights).argmax(axis=0)
-    extreme = np.take_along_axis(weights, place[None], axis=0)[0]
+    extreme = extremes(weights)
     nothing = np.abs(extreme) < _NOTHING
-    importance = weights * weights
-    weighted = importance * weights
-    codes, work = np.empty_like(weights), np.empty_like(weights)
-
-    def fit(inverse: Floats) -> tuple[Floats, Floats]:
-        np.multiply(weights, inverse, out=codes)
-        round_into(codes, codes, -_ZERO, _ZERO - 1, far=False)  # |weight * inverse| is below 33
-        np.multiply(weighted, codes, out=work)
-        sum_lx = in_order_sum(work)
-        np.multiply(importance, codes, out=work)
-        np.multiply(work, codes, out=work)
-        return sum_lx, in_order_sum(work)
-
     divisor = np.where(nothing, np.float32(1), extreme)
+    trial = _Trial(weights)
     inverse: Floats = np.divide(np.float32(-_ZERO), divisor)
-    sum_lx, sum_l2 = fit(inverse)
+    sum_lx, sum_l2 = trial.fit(inverse)
     steps = Steps(np.where(sum_l2 == 0, np.float32(0), sum_lx / sum_l2), inverse, nothing)
     best = steps.scale * sum_lx
     for step in (*range(-9, 0), *range(1, 10)):
         inverse = np.divide(-(np.float32(_ZERO) + np.float32(0.1) * np.float32(step)), divisor)
-        sum_lx, sum_l2 = fit(inverse)
-        better = (sum_l2 > 0) & (sum_lx * sum_lx > best * sum_l2)
-        scale = sum_lx / sum_l2
-        steps.scale = np.where(better, scale, steps.scale)
-        steps.inverse = np.where(better, inverse, steps.inverse)
-        best = np.where(better, scale * sum_lx, best)
+        sum_lx, sum_l2 = trial.fit(inverse)
+        better = np.flatnonzero((sum_l2 > 0) & (sum_lx * sum_lx > best * sum_l2))
+        scale = sum_lx[better] / sum_l2[better]
+        steps.scale[better] = scale
+        steps.inverse[better] = inverse[better]
+        best[better] = scale * sum_lx[better]
     steps.scale[nothing] = 0
     return steps
+
+
+class _Trial:
+    """The sums of one chunk, in arrays that every trial fills anew: fresh memory would cost more than the sums."""
+
+    def __init__(self, weights: Floats) -> None:
+        self.weights = weights
+        self.importance = weights * weights
+        self.weighted = self.importance * weights
+        self.codes, self.work = np.empty_like(weights), np.empty_like(weights)
+        self.sum_lx, self.sum_l2 = np.empty_like(weights[0]), np.empty_like(weights[0])
+
+    def fit(self, inverse: Floats) -> tuple[Floats, Floats]:
+        """Sums of weight * code and of code * code by importance; overwritten by the next call."""
+        codes, work = self.codes, self.work
+        np.multiply(self.weights, inverse, out=codes)
+        round_into(codes, codes, -_ZERO, _ZERO - 1, far=False)  # |weight * inverse| is below 33
+        in_order_sum(np.multiply(self.weighted, codes, out=work), out=self.sum_lx)
+        np.multiply(self.importance, codes, out=work)
+        in_order_sum(np.multiply(work, codes, out=work), out=self.sum_l2)
+        return self.sum_lx, self.sum_l2
 
 
 def store_scales(steps: Steps) -> Scales:
