@@ -274,6 +274,22 @@ class SuggestConfig:
 
 
 @dataclass(frozen=True)
+class ServeConfig:
+    """How `serve` lets other programs on this computer ask the model."""
+
+    model: str | None = _option(None, "Run, model folder or registry name; the latest finished run when not given.")
+    port: int = _option(11_435, "Port on 127.0.0.1, beside Ollama's 11434; 0 takes a free one.")
+    name: str = _option(OLLAMA_MODEL, "Name that other programs know the model by.")
+    timeout_seconds: float = _option(120.0, "Longest time for one answer.")
+
+    def __post_init__(self) -> None:
+        """Refuse values that serve nobody."""
+        _require(0 <= self.port <= 65_535, "port", self.port, "0 to 65535")
+        _require(bool(self.name.strip()), "name", self.name, "a word")
+        _require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")
+
+
+@dataclass(frozen=True)
 class BenchConfig:
     """How `bench run` asks a model or a baseline."""
 
