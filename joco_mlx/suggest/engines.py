@@ -5,15 +5,16 @@ has the same four things. Leaves the words of the prompt to `commit.prompt` and 
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from joco_mlx import artifacts
 from joco_mlx.commit.prompt import Template
 from joco_mlx.config import RUNS_FOLDER, TrainConfig, default_of
-from joco_mlx.models.drafts import Constraint, Draft, draft
+from joco_mlx.models.batched import draft_each
+from joco_mlx.models.drafts import Constraint, Draft, Memory, draft
 from joco_mlx.models.folder import ModelFolder
 from joco_mlx.models.generate import complete
 from joco_mlx.models.hub import locate
@@ -22,6 +23,9 @@ from joco_mlx.models.runs import RUN_FILE, Run, base_folder, open_run
 from joco_mlx.models.tokens import Tokenizer
 from joco_mlx.progress import Progress, task
 from joco_mlx.suggest.grammar import Form
+
+Watch: TypeAlias = Callable[[str], None]
+"""Told the text of an answer so far, after each token; what it raises ends the answer."""
 
 
 class Engine(Protocol):
@@ -41,8 +45,16 @@ class Engine(Protocol):
     def complete(self, prompt: str, *, max_tokens: int, temperature: float, seed: int | None = None) -> str:
         """Return the answer to a rendered prompt; above temperature 0 the same one for the same seed."""
 
-    def drafts(self, prompt: str, *, form: Form | None, temperatures: Sequence[float], max_tokens: int) -> list[Draft]:
-        """Return one answer for each temperature, held to `form` if there is one."""
+    def drafts(
+        self,
+        prompt: str,
+        *,
+        form: Form | None,
+        temperatures: Sequence[float],
+        max_tokens: int,
+        watch: Watch | None = None,
+    ) -> list[Draft]:
+        """Return one answer for each temperature, held to `form` if there is one; `watch` may see them grow."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ class MlxEngine:
         self.max_seq_length = chosen.max_seq_length
         self._tokenizer = Tokenizer.from_folder(chosen.folder.path)
         self._constraint: Constraint | None = None
+        self._memory = Memory()
         with task(progress, f"Loading {chosen.folder.name}"):
             self._model: Any = load_model(chosen.folder, adapter=chosen.adapter)
 
@@ -81,20 +94,48 @@ class MlxEngine:
             seed=secrets.randbits(32) if seed is None else seed,
         )
 
-    def drafts(self, prompt: str, *, form: Form | None, temperatures: Sequence[float], max_tokens: int) -> list[Draft]:
-        """Return one answer for each temperature; the likeliest for 0."""
-        if form is not None and self._constraint is None:
-            self._constraint = Constraint(self._tokenizer, self.template)
+    def answers(
+        self, prompts: Sequence[str], *, form: Form | None, temperature: float, max_tokens: int, seeds: Sequence[int]
+    ) -> list[Draft]:
+        """Return one answer to each of several prompts; together they take less time than one after the other."""
+        return draft_each(
+            self._model,
+            self._tokenizer,
+            self.template,
+            prompts,
+            rules=(self._rules(), [form.grammar()] * len(prompts)) if form else None,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            seeds=seeds,
+        )
+
+    def drafts(
+        self,
+        prompt: str,
+        *,
+        form: Form | None,
+        temperatures: Sequence[float],
+        max_tokens: int,
+        watch: Watch | None = None,
+    ) -> list[Draft]:
+        """Return one answer for each temperature; the likeliest for 0. The prompt is remembered for the next call."""
         return draft(
             self._model,
             self._tokenizer,
             self.template,
             prompt,
-            rules=(self._constraint, form.grammar()) if self._constraint and form is not None else None,
+            rules=(self._rules(), form.grammar()) if form else None,
             temperatures=temperatures,
             max_tokens=max_tokens,
             seed=secrets.randbits(32),
+            memory=self._memory,
+            watch=watch,
         )
+
+    def _rules(self) -> Constraint:
+        if self._constraint is None:
+            self._constraint = Constraint(self._tokenizer, self.template)
+        return self._constraint
 
 
 def choose(model: str | None, *, progress: Progress) -> Chosen:
