@@ -8,7 +8,7 @@ from pathlib import Path
 from joco_mlx import artifacts
 from joco_mlx.bench import baselines
 from joco_mlx.bench.servers import Server
-from joco_mlx.bench.subject import DIFF_MARK, Answerer, Subject
+from joco_mlx.bench.subject import DIFF_MARK, Answerer, Subject, one_by_one
 from joco_mlx.commit.prompt import SYSTEM, TEMPLATES, diff_budget, user_text
 from joco_mlx.commit.record import Record, read_records
 from joco_mlx.config import BenchConfig, TrainConfig, default_of
@@ -56,7 +56,7 @@ def _baseline(name: baselines.BaselineName, config: BenchConfig, cases: Path) ->
 
 
 def _ignoring_seed(baseline: baselines.Baseline) -> Answerer:
-    return lambda record, _seed: baseline(record)
+    return one_by_one(lambda record, _seed: baseline(record))
 
 
 def _server(config: BenchConfig) -> Subject:
@@ -71,7 +71,7 @@ def _server(config: BenchConfig) -> Subject:
         return server.complete(text, max_tokens=config.max_tokens, temperature=config.temperature, seed=seed)
 
     identity = {"engine": config.engine, "model": config.model, "max_seq_length": length}
-    return Subject(config.model, identity, f"{SYSTEM}\n\n{DIFF_MARK}", config.train, None, lambda: answer)
+    return Subject(config.model, identity, f"{SYSTEM}\n\n{DIFF_MARK}", config.train, None, lambda: one_by_one(answer))
 
 
 def _estimate(text: str) -> int:

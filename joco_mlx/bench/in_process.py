@@ -3,17 +3,18 @@
 Decides which dataset a model was trained on: what its run says, also for a fused model whose run is still there.
 """
 
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
 from joco_mlx import artifacts
-from joco_mlx.bench.subject import DIFF_MARK, Answerer, Subject
+from joco_mlx.bench.subject import DIFF_MARK, Answerer, Question, Subject
 from joco_mlx.commit.prompt import diff_budget, render, user_text
-from joco_mlx.commit.record import Record
 from joco_mlx.config import RUNS_FOLDER, BenchConfig
 from joco_mlx.models.runs import RUN_FILE, Run, open_run
 from joco_mlx.progress import Progress
 from joco_mlx.suggest.engines import Chosen, MlxEngine, choose
+from joco_mlx.suggest.grammar import Form
 
 
 def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
@@ -41,6 +42,7 @@ def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
         train,
         digest,
         lambda: _asking(MlxEngine(chosen, progress=progress), config),
+        at_once=config.batch_size,
     )
 
 
@@ -58,9 +60,17 @@ def _run_of(model: str | None, chosen: Chosen) -> Run | None:
 
 def _asking(engine: MlxEngine, config: BenchConfig) -> Answerer:
     budget = diff_budget(engine.template, engine.max_seq_length, engine.count)
+    form = Form() if config.constrained else None
 
-    def answer(record: Record, seed: int) -> str:
-        prompt = render(engine.template, user_text(record.input, budget, engine.count))
-        return engine.complete(prompt, max_tokens=config.max_tokens, temperature=config.temperature, seed=seed)
+    def answer(questions: Sequence[Question]) -> list[str]:
+        texts = (user_text(question.record.input, budget, engine.count) for question in questions)
+        drafts = engine.answers(
+            [render(engine.template, text) for text in texts],
+            form=form,
+            temperature=config.temperature,
+            max_tokens=config.max_tokens,
+            seeds=[question.seed for question in questions],
+        )
+        return [form.shortened(draft.text, was_cut=draft.was_cut) if form else draft.text for draft in drafts]
 
     return answer

@@ -26,7 +26,7 @@ from joco_mlx.bench.live import LiveBench
 from joco_mlx.bench.metrics import metrics
 from joco_mlx.bench.results import RESULTS, Result, read_results
 from joco_mlx.bench.scores import judge
-from joco_mlx.bench.subject import Answerer, NoAnswerError, Subject
+from joco_mlx.bench.subject import Answerer, NoAnswerError, Question, Subject
 from joco_mlx.bench.summary import summary
 from joco_mlx.commit.record import Record
 from joco_mlx.config import BENCH_FOLDER, BenchConfig
@@ -73,7 +73,7 @@ def run(
     folder = out or BENCH_FOLDER / (run_id or _name(chosen, cases, document))
     with LiveBench.open(folder, document, kept) as live:
         if not live.finished:
-            _ask_all(live, chosen, kept[live.done :], config, watched)
+            _ask_all(live, chosen, kept, config, watched)
             _conclude(folder, chosen, document, config.seed)
     return open_bench(folder)
 
@@ -115,7 +115,7 @@ def _training_records(chosen: Subject) -> tuple[Record, ...]:
 def _document(config: BenchConfig, chosen: Subject, cases: Sequence[Case], leaks: Leaks | None) -> dict[str, Any]:
     """Return what decides every answer and figure: what `bench.json` holds, without times and places."""
     settings = dataclasses.asdict(config)
-    for place in ("model", "url", "train", "timeout_seconds", "max_cases", "allow_leak"):
+    for place in ("model", "url", "train", "timeout_seconds", "max_cases", "allow_leak", "made_from"):
         del settings[place]
     return {
         "name": chosen.name,
@@ -143,23 +143,29 @@ def _name(chosen: Subject, cases: Path, document: dict[str, Any]) -> str:
 
 
 def _ask_all(live: LiveBench, chosen: Subject, cases: Sequence[Case], config: BenchConfig, progress: Progress) -> None:
-    if not cases:
+    """Ask what is not done yet, in the groups that an undisturbed run asks: a group that was cut is asked again."""
+    if live.done == len(cases):
         return
     answerer = chosen.open()
     with task(progress, f"Asking {chosen.name}", len(cases), "cases") as shown:
-        for case in cases:
+        shown.advance(live.done)
+        for start in range(live.done - live.done % chosen.at_once, len(cases), chosen.at_once):
+            group = cases[start : start + chosen.at_once]
             began = time.monotonic()
-            result = _ask(answerer, case, config.seed)
-            live.write(result, time.monotonic() - began)
-            shown.advance(1, valid=f"{live.valid}/{live.done}")
+            results = _ask(answerer, group, config.seed)
+            seconds = (time.monotonic() - began) / len(group)
+            for result in results[live.done - start :]:
+                live.write(result, seconds)
+                shown.advance(1, valid=f"{live.valid}/{live.done}")
 
 
-def _ask(answerer: Answerer, case: Case, seed: int) -> Result:
-    answer, error = "", None
-    try:
-        answer = answerer(case.record, _seed_of(case, seed))
-    except NoAnswerError as problem:
-        error = str(problem)
+def _ask(answerer: Answerer, cases: Sequence[Case], seed: int) -> list[Result]:
+    answers = answerer([Question(case.record, _seed_of(case, seed)) for case in cases])
+    return [_judged(case, answer) for case, answer in zip(cases, answers, strict=True)]
+
+
+def _judged(case: Case, given: str | NoAnswerError) -> Result:
+    answer, error = (given, None) if isinstance(given, str) else ("", str(given))
     return Result.of(case, answer, error, judge(answer, case.record.output, case.record.input))
 
 

@@ -1,6 +1,6 @@
 """What is benchmarked, as far as a run needs to know it: a name, what identifies it, and something that answers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,11 +15,31 @@ class NoAnswerError(Exception):
     """One case has no answer; the text says why, in the same words each time."""
 
 
-class Answerer(Protocol):
-    """Something that answers a case."""
+@dataclass(frozen=True)
+class Question:
+    """One case, as it is asked."""
 
-    def __call__(self, record: Record, seed: int, /) -> str:
-        """Return a message for the record's diff; raise NoAnswerError when there is none."""
+    record: Record
+    seed: int
+
+
+class Answerer(Protocol):
+    """Something that answers cases, several at a time where that is faster."""
+
+    def __call__(self, questions: Sequence[Question], /) -> Sequence[str | NoAnswerError]:
+        """Return a message for each question's diff, or why there is none."""
+
+
+def one_by_one(answer: Callable[[Record, int], str]) -> Answerer:
+    """Return something that answers each case by itself; `answer` raises NoAnswerError when there is none."""
+
+    def ask(question: Question) -> str | NoAnswerError:
+        try:
+            return answer(question.record, question.seed)
+        except NoAnswerError as problem:
+            return problem
+
+    return lambda questions: [ask(question) for question in questions]
 
 
 @dataclass(frozen=True)
@@ -36,3 +56,5 @@ class Subject:
     train_digest: str | None
     """The SHA-256 of that dataset's manifest when it was trained on; None when nobody wrote it down."""
     open: Callable[[], Answerer]
+    at_once: int = 1
+    """How many cases it is asked at a time. They are always the same ones together, also after a kill."""
