@@ -20,7 +20,7 @@ from joco_mlx.gguf.grids import reaches
 from joco_mlx.gguf.q4_k import pack_q4_k
 from joco_mlx.gguf.q5_k import pack_q5_k
 from joco_mlx.gguf.residuals import by_super_block, flat, reciprocal
-from joco_mlx.gguf.rounding import Bytes, Floats, in_order_sum
+from joco_mlx.gguf.rounding import Bytes, Floats, extremes, in_order_sum
 from joco_mlx.gguf.symmetric_fit import (
     SymmetricBlocks,
     pack_q5_0,
@@ -104,7 +104,7 @@ def _symmetric_blocks(
     size = len(columns)
     if grid is None:
         return finish(columns, search_steps(columns, lowest, tried), lowest)
-    extreme = _extreme(columns)
+    extreme = extremes(columns)
     found = finish(columns, _steps(_spread(np.abs(grid.scales), grid.group_size, size), extreme, lowest), lowest)
     places = _poor(found.error, np.divide(extreme, np.float32(lowest)), size, together)
     if places.size:
@@ -129,12 +129,6 @@ def _grids(grid: AffineGrid) -> tuple[Floats, Floats]:
 def _spread(values: Floats, group_size: int, size: int) -> Floats:
     """One value a group of MLX -> one a sub-block of `size` weights."""
     return np.repeat(values.reshape(-1), group_size // size)
-
-
-def _extreme(columns: Floats) -> Floats:
-    place = np.abs(columns).argmax(axis=0)[None]
-    found: Floats = np.take_along_axis(columns, place, axis=0)[0]
-    return found
 
 
 def _steps(scale: Floats, extreme: Floats, lowest: int) -> Floats:

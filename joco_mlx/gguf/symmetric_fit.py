@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joco_mlx.gguf.residuals import Rounded, Sums, by_super_block, flat, half, reciprocal, round_on, sum_up
-from joco_mlx.gguf.rounding import Bytes, Floats, in_order_sum
+from joco_mlx.gguf.rounding import Bytes, Floats, extremes, in_order_sum
 from joco_mlx.gguf.units import best_unit, whole
 
 SUB_BLOCKS = 16
@@ -54,8 +54,7 @@ def search_steps(weights: Floats, lowest: int, tried: Sequence[float]) -> Floats
         lowest: Smallest code; the largest is one step nearer to 0.
         tried: Which (broken) codes the weight of largest magnitude gets.
     """
-    place = np.abs(weights).argmax(axis=0)[None]
-    extreme = reciprocal(np.take_along_axis(weights, place, axis=0)[0])
+    extreme = reciprocal(extremes(weights))
     best = np.zeros_like(extreme)
     step = np.zeros_like(extreme)
     codes, work = np.empty_like(weights), np.empty_like(weights)

@@ -7,7 +7,7 @@ scales at once; with the four different ones that a group of 64 weights leaves i
 import numpy as np
 
 from joco_mlx.gguf.residuals import half, reciprocal
-from joco_mlx.gguf.rounding import Floats, in_order_sum
+from joco_mlx.gguf.rounding import Floats, extremes, in_order_sum
 
 _TRIALS = 64
 _LARGEST_UNIT = 0.6
@@ -26,8 +26,7 @@ def best_unit(wanted: Floats, importance: Floats, lowest: int, highest: int) -> 
     Returns:
         Float16 numbers as float32 [super-blocks]; 0 where all values are 0.
     """
-    place = np.abs(wanted).argmax(axis=0)[None]
-    largest = np.take_along_axis(wanted, place, axis=0)[0]
+    largest = extremes(wanted)
     end = lowest if lowest < 0 else highest
     best = np.full(largest.shape, np.inf, np.float32)
     unit: Floats = np.zeros_like(largest)
