@@ -15,6 +15,7 @@ from joco_mlx.errors import InputError, MachineError
 from joco_mlx.models.drafts import Draft
 from joco_mlx.ollama.server import Answer, Server
 from joco_mlx.suggest.clean import first_message
+from joco_mlx.suggest.engines import Watch
 from joco_mlx.suggest.grammar import Form
 
 ANSWER_SECONDS = 120.0
@@ -55,7 +56,15 @@ class OllamaEngine:
         options = {"temperature": temperature, "num_predict": max_tokens, **({} if seed is None else {"seed": seed})}
         return self._chat(prompt, options, None)
 
-    def drafts(self, prompt: str, *, form: Form | None, temperatures: Sequence[float], max_tokens: int) -> list[Draft]:
+    def drafts(
+        self,
+        prompt: str,
+        *,
+        form: Form | None,
+        temperatures: Sequence[float],
+        max_tokens: int,
+        watch: Watch | None = None,
+    ) -> list[Draft]:
         """Return one answer for each temperature; nobody knows how likely the model finds it.
 
         Raises:

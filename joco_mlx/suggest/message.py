@@ -17,7 +17,7 @@ from joco_mlx.progress import Progress, task
 from joco_mlx.suggest.choice import open_engine
 from joco_mlx.suggest.clean import first_message
 from joco_mlx.suggest.conventions import Conventions
-from joco_mlx.suggest.engines import Engine
+from joco_mlx.suggest.engines import Engine, Watch
 from joco_mlx.suggest.grammar import Form
 from joco_mlx.suggest.ranking import Candidate, ranked
 
@@ -90,14 +90,29 @@ def offer(
     """Return what a loaded engine offers for a diff, best first."""
     for note in asked.notes:
         progress.note(note)
-    form = replace(wishes.narrowed(asked.form), body=config.body)
     shown = _shown(engine, patch, wishes.hint)
+    return offer_shown(engine, shown, config, wishes=wishes, asked=asked, progress=progress)
+
+
+def offer_shown(
+    engine: Engine,
+    shown: str,
+    config: SuggestConfig,
+    *,
+    wishes: Wishes,
+    asked: Conventions,
+    progress: Progress,
+    watch: Watch | None = None,
+) -> tuple[Candidate, ...]:
+    """Return what a loaded engine offers for a user turn that is fitted already; `watch` may see the drafts grow."""
+    form = replace(wishes.narrowed(asked.form), body=config.body)
     with task(progress, "Writing the message"):
         drafts = engine.drafts(
             render(engine.template, shown),
             form=form if config.constrained else None,
             temperatures=_temperatures(config),
             max_tokens=config.max_tokens,
+            watch=watch,
         )
     cleaned = [replace(draft, text=_cleaned(draft, form, constrained=config.constrained)) for draft in drafts]
     told = [draft for draft in cleaned if draft.text]

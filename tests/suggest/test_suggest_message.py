@@ -54,9 +54,7 @@ class Parrot:
     def count(self, text: str) -> int:
         return len(text.split())
 
-    def drafts(
-        self, prompt: str, *, form: Form | None, temperatures: Sequence[float], max_tokens: int
-    ) -> list[Draft]:
+    def drafts(self, prompt: str, *, form: Form | None, temperatures: Sequence[float], **_: object) -> list[Draft]:
         self.prompts.append(prompt)
         self.forms.append(form)
         return [Draft(text, -0.5) for text in self.answer.split("|")[: len(temperatures)]]
