@@ -4,7 +4,8 @@ mlx-lm runs as shipped, with and without --grad-checkpoint; but on a CPU device 
 faster without. Of our forms the fastest counts whose peak is at most 2 % over
 that of mlx-lm with --grad-checkpoint, because that is what a memory plan with this budget would choose. On a CPU device
 time is CPU time, so that a busy machine distorts nothing; on a GPU it is wall time. The last line printed is one JSON
-object. `--shapes 1.5b` adds the peaks of the true graph of a 1.5B, with equal-sized buffers in place of matmuls.
+object. Each size is also raced with adapters on the top half of the layers only, for both; there ours reads what the
+lower half gives from a warm trunk cache on disk, and the reading counts. `--shapes 1.5b` adds the peaks of the true graph of a 1.5B, with equal-sized buffers in place of matmuls.
 """
 
 import argparse
@@ -12,10 +13,12 @@ import gc
 import io
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -34,13 +37,15 @@ from joco_mlx.train.batches import Batch, make_batch
 from joco_mlx.train.examples import Example
 from joco_mlx.train.mlx_lora.lora import add_adapters
 from joco_mlx.train.mlx_lora.step import Step, answer_loss
+from joco_mlx.train.mlx_lora.trunk import Trunk
+from joco_mlx.train.mlx_lora.trunk_cache import TrunkCache
 
 VOCABULARY = 151_936
 FORMS: tuple[Checkpointing, ...] = get_args(Checkpointing)
 PEER = "mlx-lm --grad-checkpoint"
 ALLOWED_PEAK = 1.02
 ANSWER = 20
-QUICK_SECONDS, SECONDS = 10.0, 600.0
+QUICK_SECONDS, SECONDS = 8.0, 600.0
 Loss = Callable[..., Any]
 
 
@@ -68,8 +73,14 @@ class Cost:
     peak_bytes: int
 
 
-def random_model(size: Size, *, bits: int | None = None) -> Any:
-    """Return a float32 qwen2 with adapters of rank 8 whose second factors are not zero, or one with a quantised base."""
+def random_model(size: Size, *, bits: int | None = None, layers: int = -1) -> Any:
+    """Return a float32 qwen2 with adapters of rank 8 whose second factors are not zero, or one with a quantised base.
+
+    Args:
+        size: Of the model.
+        bits: Of the base; None leaves it in float32.
+        layers: Layers with adapters, from the top; -1 for all.
+    """
     mx.random.seed(0)
     arguments = qwen2.ModelArgs(
         model_type="qwen2", hidden_size=size.hidden, num_hidden_layers=size.layers, rms_norm_eps=1e-6,
@@ -79,7 +90,7 @@ def random_model(size: Size, *, bits: int | None = None) -> Any:
     model = qwen2.Model(arguments)
     if bits:
         nn.quantize(model, group_size=64, bits=bits)
-    add_adapters(model, TrainConfig(rank=8, alpha=8.0), {})
+    add_adapters(model, TrainConfig(rank=8, alpha=8.0, layers=layers), {})
     for name, array in trees.tree_flatten(model.trainable_parameters()):
         if name.endswith("lora_b"):
             model.load_weights([(name, mx.random.normal(array.shape) * 0.01)], strict=False)
@@ -121,9 +132,9 @@ def peer_step(model: Any, example: Example) -> Callable[[], None]:
     return lambda: mx.eval(state, run(*batch))
 
 
-def our_step(model: Any, example: Example, form: Checkpointing) -> Callable[[], None]:
+def our_step(model: Any, example: Example, form: Checkpointing, trunk: Trunk | None = None) -> Callable[[], None]:
     """Return one step of our trainer without accumulation."""
-    step = Step(model, optimizers.AdamW(learning_rate=1e-5), form_of=lambda _: form)
+    step = Step(model, optimizers.AdamW(learning_rate=1e-5), form_of=lambda _: form, trunk=trunk)
     batch = make_batch([example])
 
     def run() -> None:
@@ -144,11 +155,17 @@ def with_checkpointing(call: Callable[[], None]) -> None:
         block.__call__ = plain
 
 
-def contenders(size: Size) -> dict[str, Callable[[], None]]:
-    """Return name -> one step, all on one model: the adapters drift a little, the work does not."""
-    model, example = random_model(size), random_example(size.tokens)
+def contenders(size: Size, cache: Path | None) -> dict[str, Callable[[], None]]:
+    """Return name -> one step, all on one model: the adapters drift a little, the work does not.
+
+    Args:
+        size: Of the model.
+        cache: Folder for the trunk of the lower half; None puts adapters on all layers, which leaves no trunk.
+    """
+    model, example = random_model(size, layers=size.layers // 2 if cache else -1), random_example(size.tokens)
+    trunk = Trunk(model, TrunkCache(cache, 10**9, {"size": size.name})) if cache else None
     checkpointed = peer_step(model, example)
-    ours = {f"joco-mlx, {form}": our_step(model, example, form) for form in FORMS}
+    ours = {f"joco-mlx, {form}": our_step(model, example, form, trunk) for form in FORMS}
     plain = peer_step(model, example)
     return {"mlx-lm": plain, PEER: partial(with_checkpointing, checkpointed), **ours}
 
@@ -164,13 +181,13 @@ def measured(call: Callable[[], None]) -> Cost:
     return Cost(clock() - began, mx.get_peak_memory())
 
 
-def race(size: Size, turns: int, seconds: float) -> dict[str, Cost]:
+def race(size: Size, turns: int, seconds: float, cache: Path | None) -> dict[str, Cost]:
     """Let the contenders take turns after one step to warm up; return the median time and the highest peak of each.
 
     No turn begins after `seconds`, but there is always one.
     """
     costs: dict[str, list[Cost]] = {}
-    runners = contenders(size)
+    runners = contenders(size, cache)
     for call in runners.values():
         call()
     began = time.monotonic()
@@ -226,11 +243,13 @@ def show(title: str, rows: Sequence[tuple[str, str, str]]) -> None:
         print(f"  {first:<28} {second:>14} {third:>12}")
 
 
-def compare(size: Size, turns: int, seconds: float) -> dict[str, float | str]:
-    """Race at one size, print the table, and return the ratios."""
-    costs = race(size, turns, seconds)
+def compare(size: Size, turns: int, seconds: float, cache: Path | None = None) -> dict[str, float | str]:
+    """Race at one size, print the table, and return the ratios; see `contenders` for `cache`."""
+    costs = race(size, turns, seconds, cache)
     best, peer = chosen(costs), costs[PEER]
     title = f"{size.name}: {size.hidden}/{size.intermediate}, {size.layers} layers, {size.tokens} tokens, float32"
+    if cache:
+        title += f"; adapters on the top {size.layers // 2}, ours with a warm trunk cache"
     rows = [(name, f"{cost.seconds:.3f} s", f"{cost.peak_bytes / 1e6:,.0f} MB") for name, cost in costs.items()]
     show(title, rows)
     print(f"  counts: {best}")
@@ -253,15 +272,20 @@ def main() -> None:
     turns = options.turns or (3 if options.quick else 5)
     seconds = QUICK_SECONDS if options.quick else SECONDS
     raced = {size.name: compare(size, turns, seconds) for size in sizes}
+    with tempfile.TemporaryDirectory() as cache:
+        halved = {size.name: compare(size, turns, seconds, Path(cache)) for size in sizes}
     figures: dict[str, Any] = {
         "step_time_ratio": raced[NARROW.name]["step_time_ratio"],
         "peak_memory_ratio": raced[NARROW.name]["peak_memory_ratio"],
+        "step_time_ratio_trunk_cache": halved[NARROW.name]["step_time_ratio"],
+        "peak_memory_ratio_trunk_cache": halved[NARROW.name]["peak_memory_ratio"],
         "max_relative_gradient_error": float(f"{gradient_error(NARROW):.2e}"),
         "quantized_matmuls_segments": quantised_matmuls("segments"),
         "quantized_matmuls_uncheckpointed": quantised_matmuls("none"),
         "quantized_matmuls_layer": quantised_matmuls("layer"),
         "device": device_kind(),
         "sizes": raced,
+        "sizes_trunk_cache": halved,
     }
     if options.shapes:
         figures["peak_bytes"] = true_peaks(options.lengths)
