@@ -1,8 +1,8 @@
 """Examples become rectangles of token ids, in an order that is a pure function of the seed.
 
-Decides how much padding there is, which positions are trained on, and which examples the n-th batch of a run holds.
-Because nothing is drawn from a generator that lives on, a run can be continued at any batch. Leaves what is computed
-from a batch to the backends.
+Decides which positions are trained on, and which examples the n-th batch of a run holds. Because nothing is drawn from a
+generator that lives on, a run can be continued at any batch. Leaves to `shapes` what there is to pad to, and to the
+backends what is computed from a batch.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joco_mlx.train.examples import Example
+from joco_mlx.train.shapes import BatchShape, cover, joined, smallest_shape
 
-LENGTH_MULTIPLE = 64
-"""Inputs are padded to this, so that a run on a GPU meets few shapes: 4 % of padding, at most 32 shapes at 2,048."""
-ANSWER_MULTIPLE = 32
-"""Answer positions are padded to this for the same reason."""
-_WINDOW = 16
-"""Batches whose examples are sorted by length together when a batch holds more than one."""
+_RUN = 2
+"""Batches of one shape that come after each other: memory keeps its layout meanwhile. Few, because records of one length
+are of one kind, and an optimizer step should see several."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +46,9 @@ class Batch:
         return int(self.weights.sum())
 
 
-def padded_length(examples: Sequence[Example]) -> int:
-    """Return the length that a batch of these examples is padded to."""
-    return _rounded_up(max(len(example.ids) - 1 for example in examples), LENGTH_MULTIPLE)
-
-
-def padded_answers(examples: Sequence[Example]) -> int:
-    """Return the number of answer positions that a batch of these examples is padded to."""
-    return _rounded_up(max(len(example.answer) for example in examples), ANSWER_MULTIPLE)
-
-
-def make_batch(examples: Sequence[Example]) -> Batch:
-    """Return `examples` as one padded batch."""
-    length, answers = padded_length(examples), padded_answers(examples)
+def make_batch(examples: Sequence[Example], shapes: Sequence[BatchShape] = ()) -> Batch:
+    """Return `examples` as one batch, padded to the cheapest of `shapes` that holds them; else to what they need."""
+    length, answers = cover(shapes, joined(map(smallest_shape, examples)))
     read = sum(len(example.ids) - 1 for example in examples)
     ids = np.zeros((len(examples), length), np.int32)
     rows, targets = (np.zeros((len(examples), answers), np.int32) for _ in range(2))
@@ -79,15 +67,29 @@ def make_batch(examples: Sequence[Example]) -> Batch:
 class Order:
     """Which examples each batch of a run holds.
 
-    Every epoch is a new permutation drawn from the seed and the epoch's number; its last batch may be smaller. With more
-    than one example in a batch, neighbours of similar length are put together.
+    Every epoch is a new permutation drawn from the seed and the epoch's number, in which batches of one shape come in
+    short runs. A batch holds examples of one shape; those that are left over of each are put together by length. Only
+    one batch of an epoch may be smaller.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self.lengths = np.asarray(lengths)
+    def __init__(
+        self, wanted: Sequence[BatchShape], batch_size: int, seed: int, shapes: Sequence[BatchShape] = ()
+    ) -> None:
+        """Fix the order.
+
+        Args:
+            wanted: The smallest shape of each example.
+            batch_size: Examples in a batch.
+            seed: Of the run.
+            shapes: What batches are padded to; the smallest shapes when there are none.
+        """
+        chosen = [cover(shapes, shape) for shape in wanted]
+        self.shapes = sorted(set(chosen))
+        self._place = np.array([self.shapes.index(shape) for shape in chosen], np.int64)
+        self._cost = np.array([shape.cost for shape in wanted], np.int64)
         self.batch_size = batch_size
         self.seed = seed
-        self.per_epoch = -(-len(lengths) // batch_size)
+        self.per_epoch = -(-len(wanted) // batch_size)
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
 
     def batch(self, number: int) -> list[int]:
@@ -99,14 +101,22 @@ class Order:
 
     def _shuffled(self, epoch: int) -> list[NDArray[np.int64]]:
         generator = np.random.default_rng([self.seed, epoch])
-        order = generator.permutation(len(self.lengths))
-        if self.batch_size == 1:
-            return np.split(order, len(order))
-        window = _WINDOW * self.batch_size
-        windows = [order[start : start + window] for start in range(0, len(order), window)]
-        by_length = np.concatenate([part[np.argsort(self.lengths[part], kind="stable")] for part in windows])
-        batches = np.split(by_length, range(self.batch_size, len(order), self.batch_size))
-        return [batches[index] for index in generator.permutation(len(batches))]
+        order = generator.permutation(len(self._place))
+        runs: list[list[NDArray[np.int64]]] = []
+        left: list[NDArray[np.int64]] = []
+        for place in range(len(self.shapes)):
+            members = order[self._place[order] == place]
+            full = len(members) // self.batch_size * self.batch_size
+            batches = self._in_batches(members[:full])
+            runs += [batches[start : start + _RUN] for start in range(0, len(batches), _RUN)]
+            left.append(members[full:])
+        rest = np.concatenate(left)
+        rest = rest[np.argsort(self._cost[rest], kind="stable")]
+        runs += [[batch] for batch in self._in_batches(rest)]
+        return [batch for run in generator.permutation(len(runs)) for batch in runs[run]]
+
+    def _in_batches(self, members: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        return [members[start : start + self.batch_size] for start in range(0, len(members), self.batch_size)]
 
 
 def fixed_subset(count: int, limit: int, seed: int) -> list[int]:
@@ -114,7 +124,3 @@ def fixed_subset(count: int, limit: int, seed: int) -> list[int]:
     if count <= limit:
         return list(range(count))
     return sorted(int(index) for index in np.random.default_rng([seed, count]).permutation(count)[:limit])
-
-
-def _rounded_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple

@@ -5,6 +5,7 @@ Decides how many steps there are, how memory is used, and what a user should kno
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,17 +19,20 @@ from joco_mlx.models.hub import locate
 from joco_mlx.models.shape import Shape
 from joco_mlx.models.tokens import Tokenizer
 from joco_mlx.progress import Progress, Silent
-from joco_mlx.train.batches import padded_answers, padded_length
 from joco_mlx.train.data import Splits, encode_all, find_dataset, read_splits
 from joco_mlx.train.examples import Encoder, Example
+from joco_mlx.train.shapes import BatchShape, choose_shapes, cover, padding_share, smallest_shape
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """Records of one padded length, and how a step on one batch of them uses memory."""
+    """Records that are padded to one shape, and how a step on one batch of them uses memory."""
 
     tokens: int
+    answers: int
+    """Positions that the head is computed for."""
     records: int
+    """None where only batches of several lengths need the shape."""
     memory: memory.MemoryPlan
 
 
@@ -59,7 +63,9 @@ class Plan:
     checkpointing: memory.Checkpointing
     """What the backward pass of the longest records computes again."""
     buckets: tuple[Bucket, ...]
-    """By padded length, shortest first."""
+    """By padded shape, shortest first."""
+    padding_share: float
+    """Of the positions that are computed, when a batch holds one record."""
     planned_bytes: int
     """The peak: that of the bucket which takes most."""
     budget_bytes: int
@@ -67,11 +73,13 @@ class Plan:
     """What a user should know."""
 
     def form_of(self, tokens: int, smaller_by: int = 0) -> memory.Checkpointing:
-        """Return what a batch of `tokens` computes again; `smaller_by` forms smaller than planned where there are."""
-        planned = next((b.memory.checkpointing for b in self.buckets if b.tokens >= tokens), self.checkpointing)
-        if smaller_by == 0:
-            return planned
-        return memory.FORMS[min(memory.FORMS.index(planned) + smaller_by, len(memory.FORMS) - 1)]
+        """Return what a batch of `tokens` computes again; `smaller_by` forms smaller than planned where there are.
+
+        Where shapes of that length differ in their answers, what the one with the least room needs.
+        """
+        length = next((bucket.tokens for bucket in self.buckets if bucket.tokens >= tokens), self.buckets[-1].tokens)
+        forms = [memory.FORMS.index(b.memory.checkpointing) for b in self.buckets if b.tokens == length]
+        return memory.FORMS[min(max(forms) + smaller_by, len(memory.FORMS) - 1)]
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,8 @@ class Prepared:
     data: Splits
     examples: list[Example]
     validation: list[Example]
+    shapes: tuple[BatchShape, ...]
+    """What batches are padded to."""
     plan: Plan
 
 
@@ -115,7 +125,8 @@ def _prepare(config: TrainConfig, progress: Progress, *, strict: bool) -> Prepar
     examples = encode_all(data.train, varied, progress, strict=strict)
     validation = encode_all(data.validation, encoder, progress, strict=strict)
     config = replace(config, steps=_steps(config, len(examples)))
-    return Prepared(config, model, data, examples, validation, _plan(config, model, data, examples))
+    shapes = choose_shapes([smallest_shape(example) for example in [*examples, *validation]], config.batch_size)
+    return Prepared(config, model, data, examples, validation, shapes, _plan(config, model, data, examples, shapes))
 
 
 def _steps(config: TrainConfig, examples: int) -> int:
@@ -126,11 +137,18 @@ def _steps(config: TrainConfig, examples: int) -> int:
     return max(1, math.ceil(batches / config.grad_accumulation))
 
 
-def _plan(config: TrainConfig, model: ModelFolder, data: Splits, examples: Sequence[Example]) -> Plan:
+def _plan(
+    config: TrainConfig,
+    model: ModelFolder,
+    data: Splits,
+    examples: Sequence[Example],
+    shapes: Sequence[BatchShape],
+) -> Plan:
     lengths = [len(example.ids) for example in examples]
     cut = sum(example.cut for example in examples)
     budget = memory.this_machine_budget()
-    buckets = _buckets(config, model.shape, examples, budget)
+    wanted = [smallest_shape(example) for example in examples]
+    buckets = _buckets(config, model.shape, wanted, shapes, budget)
     planned = max(bucket.memory.total for bucket in buckets)
     unusable = len(data.train) - len(examples)
     return Plan(
@@ -150,19 +168,21 @@ def _plan(config: TrainConfig, model: ModelFolder, data: Splits, examples: Seque
         device=device_kind(),
         checkpointing=buckets[-1].memory.checkpointing,
         buckets=buckets,
+        padding_share=padding_share(wanted, shapes, sum(lengths) - len(lengths)),
         planned_bytes=planned,
         budget_bytes=budget,
         notes=tuple(_notes(config, data, unusable, planned, budget)),
     )
 
 
-def _buckets(config: TrainConfig, shape: Shape, examples: Sequence[Example], budget: int) -> tuple[Bucket, ...]:
-    together: dict[int, list[Example]] = {}
-    for example in examples:
-        together.setdefault(padded_length([example]), []).append(example)
+def _buckets(
+    config: TrainConfig, model: Shape, wanted: Sequence[BatchShape], shapes: Sequence[BatchShape], budget: int
+) -> tuple[Bucket, ...]:
+    records = Counter(cover(shapes, shape) for shape in wanted)
+    needed = [shape for shape in shapes if config.batch_size > 1 or records[shape]]
     return tuple(
-        Bucket(tokens, len(held), choose_form(config, shape, tokens, budget, answer_tokens=padded_answers(held)))
-        for tokens, held in sorted(together.items())
+        Bucket(*shape, records[shape], choose_form(config, model, shape.tokens, budget, answer_tokens=shape.answers))
+        for shape in needed
     )
 
 

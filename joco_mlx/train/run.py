@@ -20,7 +20,6 @@ from joco_mlx.models.memory import Checkpointing
 from joco_mlx.models.runs import ADAPTERS, BaseRecord, DatasetRecord
 from joco_mlx.progress import Progress, Silent
 from joco_mlx.train.batches import Batch, make_batch
-from joco_mlx.train.examples import Example
 from joco_mlx.train.interruption import deferred_interrupts
 from joco_mlx.train.live_run import METRICS, LiveRun, live_run, refuse_taken, reopened_run
 from joco_mlx.train.mlx_lora.checkpoint import (
@@ -33,12 +32,13 @@ from joco_mlx.train.mlx_lora.checkpoint import (
 from joco_mlx.train.mlx_lora.forward import check_supported
 from joco_mlx.train.mlx_lora.loop import Work, run_steps
 from joco_mlx.train.mlx_lora.lora import add_adapters
-from joco_mlx.train.mlx_lora.trunk import trunk_below
 from joco_mlx.train.mlx_lora.step import Step, make_optimizer
+from joco_mlx.train.mlx_lora.trunk import trunk_below
 from joco_mlx.train.model_card import write_card
 from joco_mlx.train.plan import Prepared, prepare
 from joco_mlx.train.plot import PICTURE, plot_loss
 from joco_mlx.train.resume import open_unfinished, require_same_data, require_same_model, same_config
+from joco_mlx.train.shapes import smallest_shape
 
 CHECKPOINTS = "checkpoints"
 FORMS: tuple[Checkpointing, ...] = get_args(Checkpointing)
@@ -188,16 +188,19 @@ def _work(
         step=Step(model, optimizer, form_of=form_of, trunk=trunk),
         config=config,
         examples=prepared.examples,
-        validation=_in_batches(prepared.validation, config.batch_size),
+        validation=_in_batches(prepared, config.batch_size),
         checkpoints=folder / CHECKPOINTS,
         adapters=folder / ADAPTERS,
         description=description,
         reached=reached,
+        shapes=prepared.shapes,
     )
 
 
-def _in_batches(examples: list[Example], size: int) -> list[Batch]:
-    return [make_batch(examples[start : start + size]) for start in range(0, len(examples), size)]
+def _in_batches(prepared: Prepared, size: int) -> list[Batch]:
+    """The validation examples, always in the same batches; neighbours of similar length share one."""
+    ordered = sorted(prepared.validation, key=smallest_shape)
+    return [make_batch(ordered[start : start + size], prepared.shapes) for start in range(0, len(ordered), size)]
 
 
 def _train(work: Work, run: LiveRun, progress: Progress) -> bool:

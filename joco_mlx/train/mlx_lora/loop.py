@@ -22,6 +22,7 @@ from joco_mlx.train.mlx_lora.checkpoint import Best, Reached, save_checkpoint
 from joco_mlx.train.mlx_lora.lora import save_adapters
 from joco_mlx.train.mlx_lora.step import Measured, Step, answer_loss, batch_arrays
 from joco_mlx.train.mlx_lora.trunk import Trunk
+from joco_mlx.train.shapes import BatchShape, smallest_shape
 
 
 class Journal(Protocol):
@@ -47,6 +48,7 @@ class Work:
         adapters: Folder for what was learned so far, usable also when the process dies.
         description: What `adapter_config.json` says.
         reached: How far it is; a run that goes on starts with its checkpoint's.
+        shapes: What batches are padded to; to what they need when there are none.
         after_validation: Called after each validation.
     """
 
@@ -58,14 +60,15 @@ class Work:
     adapters: Path
     description: Mapping[str, Any]
     reached: Reached = field(default_factory=Reached)
+    shapes: Sequence[BatchShape] = ()
     after_validation: Callable[[], None] = lambda: None
     order: Order = field(init=False)
     _saved: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Fix the order of the data."""
-        lengths = [len(example.ids) for example in self.examples]
-        self.order = Order(lengths, self.config.batch_size, self.config.seed)
+        wanted = [smallest_shape(example) for example in self.examples]
+        self.order = Order(wanted, self.config.batch_size, self.config.seed, self.shapes)
 
     @property
     def done(self) -> int:
@@ -159,7 +162,7 @@ def _one_step(work: Work) -> Measured:
     names: list[str] = []
     read = 0
     for number in range(before.batch, before.batch + work.config.grad_accumulation):
-        batch = make_batch([work.examples[index] for index in work.order.batch(number)])
+        batch = make_batch([work.examples[index] for index in work.order.batch(number)], work.shapes)
         names.extend(batch.names)
         _require_finite(work.step.add(batch), "loss", batch.names, work)
         read += batch.read_tokens
