@@ -19,6 +19,7 @@ from joco_mlx.train.mlx_lora.checkpoint import (
 )
 from joco_mlx.train.mlx_lora.lora import adapter_tensors
 from joco_mlx.train.mlx_lora.step import Step, make_optimizer
+from joco_mlx.train.shapes import smallest_shape
 
 DATA = [*EXAMPLES, example(20, 5, 3), example(90, 12, 4), example(33, 7, 5)]
 STEPS = 6
@@ -34,7 +35,7 @@ def fresh():
 def run(model, optimizer, first, last):
     """Losses of steps `first` to `last`, two batches each."""
     step = Step(model, optimizer)
-    order = Order([len(item.ids) for item in DATA], 1, seed=5)
+    order = Order([smallest_shape(item) for item in DATA], 1, seed=5)
     losses = []
     for number in range(first, last):
         for batch in (2 * number, 2 * number + 1):
