@@ -44,6 +44,8 @@ Mode = Literal["balanced", "seeded", "low-error", "reference"]
 """How weights become the blocks of a GGUF; docs/gguf.md says what each is for."""
 Profile = Literal["single-repository", "many-repositories"]
 AdapterKind = Literal["lora", "rslora"]
+Backend = Literal["auto", "mlx", "trl", "unsloth", "axolotl"]
+QuantizeBase = Literal["auto", "nf4", "none"]
 Config = TypeVar("Config")
 _UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
 
@@ -192,6 +194,12 @@ class TrainConfig:
         "4GB", "With --layers: disk for what the layers below the adapters give, kept between epochs; off for none."
     )
     seed: int = _option(0, "Seed of the weights, the order, the dropout and the prompt variants.")
+    backend: Backend = _option(
+        "auto", "What trains: mlx, trl, unsloth, axolotl (only with --write-only), or auto: the best that is able here."
+    )
+    quantize_base: QuantizeBase = _option(
+        "auto", "How trl and unsloth hold the base: nf4 (4 bits), none, or auto: nf4 on a card."
+    )
 
     def __post_init__(self) -> None:
         """Refuse values that no training can use."""
