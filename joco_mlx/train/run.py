@@ -14,13 +14,14 @@ from typing import Any, get_args
 from joco_mlx.artifacts import Artifact, versions
 from joco_mlx.config import TrainConfig
 from joco_mlx.errors import InputError, StoppedError
-from joco_mlx.models.compute import device_kind, mx
+from joco_mlx.models.compute import mx
 from joco_mlx.models.load import load_model
 from joco_mlx.models.memory import Checkpointing
 from joco_mlx.models.runs import ADAPTERS, BaseRecord, DatasetRecord
 from joco_mlx.progress import Progress, Silent
 from joco_mlx.train.batches import Batch, make_batch
 from joco_mlx.train.interruption import deferred_interrupts
+from joco_mlx.train.limits import held_to
 from joco_mlx.train.live_run import METRICS, LiveRun, live_run, refuse_taken, reopened_run
 from joco_mlx.train.mlx_lora.checkpoint import (
     Reached,
@@ -43,7 +44,6 @@ from joco_mlx.train.shapes import smallest_shape
 CHECKPOINTS = "checkpoints"
 FORMS: tuple[Checkpointing, ...] = get_args(Checkpointing)
 """Memory plans from large to small."""
-_GPU_CACHE_BYTES = 512 << 20  # MLX's cache of freed buffers grows without bound by default
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,11 @@ def train(config: TrainConfig, *, progress: Progress | None = None, orders: Orde
     prepared = prepare(config, progress)
     for note in prepared.plan.notes:
         progress.note(note)
-    model, description = _adapted_model(prepared)
-    with live_run(prepared.config.out, prepared.model.name, _document(prepared)) as run:
-        work = _work(prepared, model, description, run.folder, None, orders, progress)
-        return _segment(work, run, prepared, progress, orders)
+    with held_to(prepared.plan.planned_bytes, prepared.plan.budget_bytes):
+        model, description = _adapted_model(prepared)
+        with live_run(prepared.config.out, prepared.model.name, _document(prepared)) as run:
+            work = _work(prepared, model, description, run.folder, None, orders, progress)
+            return _segment(work, run, prepared, progress, orders)
 
 
 def resume(
@@ -112,12 +113,13 @@ def resume(
     require_same_data(found)
     prepared = prepare(config, progress)
     require_same_model(found, prepared.model)
-    model, description = _adapted_model(prepared)
-    with reopened_run(found.folder, found.document) as run:
-        checkpoint = usable_checkpoint(run.folder / CHECKPOINTS, progress.note)
-        work = _work(prepared, model, description, run.folder, checkpoint, orders, progress)
-        progress.note(f"Going on with {run.folder} after step {work.done} of {work.config.steps}.")
-        return _segment(work, run, prepared, progress, orders)
+    with held_to(prepared.plan.planned_bytes, prepared.plan.budget_bytes):
+        model, description = _adapted_model(prepared)
+        with reopened_run(found.folder, found.document) as run:
+            checkpoint = usable_checkpoint(run.folder / CHECKPOINTS, progress.note)
+            work = _work(prepared, model, description, run.folder, checkpoint, orders, progress)
+            progress.note(f"Going on with {run.folder} after step {work.done} of {work.config.steps}.")
+            return _segment(work, run, prepared, progress, orders)
 
 
 def _segment(work: Work, run: LiveRun, prepared: Prepared, progress: Progress, orders: Orders) -> Artifact:
@@ -159,8 +161,6 @@ def _best_adapters(work: Work, progress: Progress) -> tuple[list[Path], dict[str
 
 
 def _adapted_model(prepared: Prepared) -> tuple[Any, dict[str, Any]]:
-    if device_kind() != "cpu":
-        mx.set_cache_limit(_GPU_CACHE_BYTES)
     model: Any = load_model(prepared.model)
     check_supported(model)
     mx.random.seed(prepared.config.seed)
