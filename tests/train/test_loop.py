@@ -171,5 +171,17 @@ def first_factors(made):
     return [(name, array) for name, array in tensors if name.endswith("lora_a")]
 
 
+def test_freed_buffers_are_dropped_only_when_the_shape_changes(tmp_path, monkeypatch):
+    made = work(tmp_path, replace(CONFIG, steps=5, grad_accumulation=1, eval_every=99))
+    made.validation = []
+    dropped, seen = [], []
+    monkeypatch.setattr(mx, "clear_cache", lambda: dropped.append(len(seen)))
+    add = made.step.add
+    monkeypatch.setattr(made.step, "add", lambda batch: seen.append(batch.ids.shape) or add(batch))
+    trained(made)
+    assert dropped == [at for at, shape in enumerate(seen) if at == 0 or shape != seen[at - 1]]
+    assert 1 < len(dropped) < 5
+
+
 def test_nobody_has_to_watch(tmp_path):
     assert run_steps(work(tmp_path), Journal(), Silent(), lambda: False)

@@ -64,6 +64,7 @@ class Work:
     after_validation: Callable[[], None] = lambda: None
     order: Order = field(init=False)
     _saved: int | None = field(init=False, default=None)
+    _laid_out_for: tuple[int, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         """Fix the order of the data."""
@@ -92,6 +93,13 @@ class Work:
     def save_adapters(self) -> list[Path]:
         """Write the adapters as they are, and return the files."""
         return save_adapters(self.step.model, self.description, self.adapters)
+
+    def lay_out(self, batch: Batch) -> None:
+        """Drop MLX's freed buffers when a batch has another shape than the one before, whose arrays they would fit."""
+        shape = (*batch.ids.shape, batch.rows.shape[1])
+        if shape != self._laid_out_for:
+            mx.clear_cache()
+            self._laid_out_for = shape
 
     @property
     def is_best(self) -> bool:
@@ -164,6 +172,7 @@ def _one_step(work: Work) -> Measured:
     for number in range(before.batch, before.batch + work.config.grad_accumulation):
         batch = make_batch([work.examples[index] for index in work.order.batch(number)], work.shapes)
         names.extend(batch.names)
+        work.lay_out(batch)
         _require_finite(work.step.add(batch), "loss", batch.names, work)
         read += batch.read_tokens
     measured = work.step.update()
@@ -211,7 +220,7 @@ def _validated(work: Work, journal: Journal, progress: Progress) -> dict[str, fl
     if not (work.validation and _due(work, work.config.eval_every)):
         return {}
     with task(progress, "Validating", len(work.validation), "batches") as shown:
-        loss = validation_loss(work.step.model, _watched(work.validation, shown), work.step.trunk)
+        loss = validation_loss(work.step.model, _watched(work, shown), work.step.trunk)
     records = sum(len(batch.names) for batch in work.validation)
     journal.write({"step": work.done, "val_loss": loss, "val_records": records})
     work.judge(loss)
@@ -219,7 +228,8 @@ def _validated(work: Work, journal: Journal, progress: Progress) -> dict[str, fl
     return {"val_loss": loss}
 
 
-def _watched(batches: Sequence[Batch], shown: Task) -> Iterator[Batch]:
-    for batch in batches:
+def _watched(work: Work, shown: Task) -> Iterator[Batch]:
+    for batch in work.validation:
+        work.lay_out(batch)
         yield batch
         shown.advance(1)
