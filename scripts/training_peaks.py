@@ -149,7 +149,7 @@ def _buffers(attention: Attention) -> Iterator[None]:
             (nn.QuantizedEmbedding, "as_linear", lambda self, inputs: _product(self.weight.shape[0])(inputs)),
             (LoRALinear, "__call__", _peer_adapted),
             (qwen2, "scaled_dot_product_attention", lambda q, k, v, scale, **_: mixed(q, k, v, scale)),
-            (forward, "_linear", _our_adapted),
+            (forward, "linear", _our_adapted),
             (forward, "_attention", lambda q, k, v, scale, rows: (mixed if rows is None else _unfused)(q, k, v, scale)),
         ):
             stack.enter_context(patch.object(place, name, put))

@@ -4,7 +4,7 @@ Decides which positions are computed where. Every layer but the last works on al
 values for all, but queries, output projection and MLP only for the rows that predict an answer token, and so do the
 final norm and the head. Nothing is approximated. And what the backward pass computes again to save memory: nothing, the
 cheap parts between the base's matmuls ("segments"), or whole layers ("layer"). What the layers below the adapters give
-never changes and can be handed in. Leaves the weights, and what a layer is made of, to mlx-lm.
+never changes and can be handed in. Leaves the weights, and what a layer is made of, to mlx-lm, and adapters to `adapted`.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,11 +16,11 @@ from joco_mlx.models.compute import device_kind, mx, trees
 # isort: split
 from mlx_lm.models import llama, qwen2
 from mlx_lm.models.activations import swiglu
-from mlx_lm.tuner.lora import LoRALinear
 
 from joco_mlx.errors import InputError
 from joco_mlx.models.memory import Checkpointing
 from joco_mlx.train.mlx_lora import cpu_math
+from joco_mlx.train.mlx_lora.adapted import linear
 
 
 def check_supported(model: Any) -> None:
@@ -133,7 +133,7 @@ _LAYER_FORMS: dict[Checkpointing, Run] = {
 def _queries_keys_values(layer: Any, hidden: Any, rows: Any) -> tuple[Any, Any, Any]:
     attention, inputs = layer.self_attn, layer.input_layernorm(hidden)
     asking = inputs if rows is None else _at(inputs, rows)
-    return _linear(attention.q_proj, asking), _linear(attention.k_proj, inputs), _linear(attention.v_proj, inputs)
+    return linear(attention.q_proj, asking), linear(attention.k_proj, inputs), linear(attention.v_proj, inputs)
 
 
 def _attended(layer: Any, rows: Any, queries: Any, keys: Any, values: Any, hidden: Any) -> Any:
@@ -145,18 +145,18 @@ def _attended(layer: Any, rows: Any, queries: Any, keys: Any, values: Any, hidde
     mixed = _attention(queries, keys, _heads(values, attention.n_kv_heads), attention.scale, rows)
     batch, heads, positions, size = mixed.shape
     mixed = mixed.transpose(0, 2, 1, 3).reshape(batch, positions, heads * size)
-    return (hidden if rows is None else _at(hidden, rows)) + _linear(attention.o_proj, mixed)
+    return (hidden if rows is None else _at(hidden, rows)) + linear(attention.o_proj, mixed)
 
 
 def _gate_and_up(layer: Any, hidden: Any) -> tuple[Any, Any]:
     inputs = layer.post_attention_layernorm(hidden)
-    return _linear(layer.mlp.gate_proj, inputs), _linear(layer.mlp.up_proj, inputs)
+    return linear(layer.mlp.gate_proj, inputs), linear(layer.mlp.up_proj, inputs)
 
 
 def _closed(layer: Any, gate: Any, up: Any, hidden: Any) -> Any:
     """SwiGLU and the MLP's last projection, added to `hidden`."""
     gated = cpu_math.swiglu if _by_hand(hidden) else swiglu
-    return hidden + _linear(layer.mlp.down_proj, gated(gate, up))
+    return hidden + linear(layer.mlp.down_proj, gated(gate, up))
 
 
 def _attention(queries: Any, keys: Any, values: Any, scale: float, rows: Any) -> Any:
@@ -183,11 +183,3 @@ def _heads(projected: Any, count: int) -> Any:
     """[batch, positions, count * size] -> [batch, count, positions, size]."""
     batch, positions, _ = projected.shape
     return projected.reshape(batch, positions, count, -1).transpose(0, 2, 1, 3)
-
-
-def _linear(module: Any, inputs: Any) -> Any:
-    """Apply a linear layer; an adapter's float32 factors work in the inputs' dtype, their gradients stay float32."""
-    if not isinstance(module, LoRALinear):
-        return module(inputs)
-    small = (module.dropout(inputs) @ module.lora_a.astype(inputs.dtype)) * module.scale
-    return mx.addmm(module.linear(inputs), small, module.lora_b.astype(inputs.dtype))
