@@ -43,7 +43,7 @@ OLLAMA_MODEL = "joco"
 Mode = Literal["balanced", "seeded", "low-error", "reference"]
 """How weights become the blocks of a GGUF; docs/gguf.md says what each is for."""
 Profile = Literal["single-repository", "many-repositories"]
-AdapterKind = Literal["lora", "rslora"]
+AdapterKind = Literal["lora", "rslora", "dora"]
 Backend = Literal["auto", "mlx", "trl", "unsloth", "axolotl"]
 QuantizeBase = Literal["auto", "nf4", "none"]
 Config = TypeVar("Config")
@@ -177,7 +177,9 @@ class TrainConfig:
     warmup_steps: int = _option(5, "Steps of linear warm-up before the linear decay.")
     rank: int = _option(16, "LoRA rank.")
     alpha: float = _option(16.0, "LoRA alpha; the adapter is scaled by alpha / rank.")
-    adapter: AdapterKind = _option("lora", "lora, or rslora: scaled by alpha / sqrt(rank), for high ranks.")
+    adapter: AdapterKind = _option(
+        "lora", "lora; rslora: scaled by alpha / sqrt(rank), for high ranks; dora: with a magnitude for each row."
+    )
     dropout: float = _option(0.0, "LoRA dropout.")
     target_modules: tuple[str, ...] = _option(SEVEN_PROJECTIONS, "Linear layers that get an adapter.")
     layers: int = _option(-1, "Adapt only this many layers, counted from the top; -1 adapts all.")
