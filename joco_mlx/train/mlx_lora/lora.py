@@ -1,7 +1,7 @@
 """Where the adapters go, and how they are stored.
 
-Decides which linear layers are adapted, how the factors begin (a random, b zero, so that training starts at the base
-model), and the files: mlx-lm's own layout, `adapters.safetensors` beside `adapter_config.json`, which
+Decides which linear layers are adapted, how the factors begin (a random, b zero, and DoRA's magnitudes the lengths
+of the base's rows, so that training starts at the base model), and the files: mlx-lm's own layout, `adapters.safetensors` beside `adapter_config.json`, which
 `mlx_lm.load(..., adapter_path=)` reads.
 """
 
@@ -18,6 +18,7 @@ from mlx_lm.tuner.utils import linear_to_lora_layers
 from joco_mlx.artifacts import whole_file, write_json
 from joco_mlx.config import TrainConfig
 from joco_mlx.errors import UsageError
+from joco_mlx.train.mlx_lora.adapted import remember_lengths
 
 CONFIG_FILE = "adapter_config.json"
 TENSOR_FILE = "adapters.safetensors"
@@ -26,11 +27,13 @@ TENSOR_FILE = "adapters.safetensors"
 def add_adapters(model: Any, config: TrainConfig, base: Mapping[str, str]) -> dict[str, Any]:
     """Freeze `model`, put adapters into it, and return what `adapter_config.json` says of them.
 
+    rsLoRA is stored as the LoRA of another scale that it is; DoRA as mlx-lm's own kind.
+
     Draws from MLX's random state: seed it first.
 
     Args:
         model: Any model of mlx-lm with `layers`.
-        config: Rank, scale, dropout, modules and layers.
+        config: Kind, rank, scale, dropout, modules and layers.
         base: Name and digest of the model, so that the adapters are never put on another.
 
     Raises:
@@ -40,8 +43,16 @@ def add_adapters(model: Any, config: TrainConfig, base: Mapping[str, str]) -> di
     keys = _keys(model, config)
     parameters = {"rank": config.rank, "scale": config.scale, "dropout": config.dropout, "keys": keys}
     model.freeze()
-    linear_to_lora_layers(model, layers, parameters)
-    return {"fine_tune_type": "lora", "num_layers": layers, "lora_parameters": parameters, "base": dict(base)}
+    dora = config.adapter == "dora"
+    linear_to_lora_layers(model, layers, parameters, use_dora=dora)
+    if dora:
+        remember_lengths(model)
+    return {
+        "fine_tune_type": "dora" if dora else "lora",
+        "num_layers": layers,
+        "lora_parameters": parameters,
+        "base": dict(base),
+    }
 
 
 def adapter_tensors(model: Any) -> dict[str, Any]:
