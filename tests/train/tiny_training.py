@@ -16,8 +16,9 @@ SHAPE = {
 
 
 def tiny(
-    kind="qwen2", *, tied=True, bits=None, dtype=mx.float32, layers=-1, dropout=0.0, only=SEVEN_PROJECTIONS, **more
-):
+    kind="qwen2", *, tied=True, bits=None, dtype=mx.float32, layers=-1, dropout=0.0, only=SEVEN_PROJECTIONS,
+    adapter="lora", **more,
+):  # fmt: skip
     """A random model with adapters whose second factors are not zero, so that every gradient is there."""
     mx.random.seed(7)
     module = {"qwen2": qwen2, "llama": llama}[kind]
@@ -26,10 +27,11 @@ def tiny(
     model.set_dtype(dtype)
     if bits:
         nn.quantize(model, group_size=32, bits=bits)
-    config = TrainConfig(rank=4, alpha=8.0, dropout=dropout, layers=layers, target_modules=only)
+    config = TrainConfig(rank=4, alpha=8.0, dropout=dropout, layers=layers, target_modules=only, adapter=adapter)
     add_adapters(model, config, {"name": "tiny", "digest": ""})
     for name, array in sorted(adapter_tensors(model).items()):
-        model.load_weights([(name, mx.random.normal(array.shape) * 0.1)], strict=False)
+        noise = mx.random.normal(array.shape) * 0.1
+        model.load_weights([(name, array * (1 + noise) if name.endswith(".m") else noise)], strict=False)
     model.train()
     return model
 
