@@ -4,7 +4,7 @@ Decides what is sent (the same fitted diff that training shows, as one user turn
 when to ask again (a busy server) and what an answer that never comes means. A server that is gone ends the run, which
 goes on when it is back; a server that refuses or is too slow for one case fails that case.
 
-Formats: docs/api.md of github.com/ollama/ollama ("Generate a chat completion"), tools/server/README.md of
+Formats: docs/api.md of github.com/ollama/ollama ("Generate a chat completion", "Structured outputs"), tools/server/README.md of
 github.com/ggml-org/llama.cpp ("/v1/chat/completions").
 """
 
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from joco_mlx.bench.subject import NoAnswerError
 from joco_mlx.commit.prompt import SYSTEM
 from joco_mlx.errors import MachineError, UsageError
+from joco_mlx.suggest.grammar import Form
 
 ServerKind = Literal["ollama", "openai"]
 ADDRESSES: Mapping[ServerKind, str] = {"ollama": "http://127.0.0.1:11434", "openai": "http://127.0.0.1:8080/v1"}
@@ -43,8 +44,13 @@ class Server:
         self._model = model
         self._timeout = timeout_seconds
 
-    def complete(self, user_text: str, *, max_tokens: int, temperature: float, seed: int) -> str:
+    def complete(
+        self, user_text: str, *, max_tokens: int, temperature: float, seed: int, form: Form | None = None
+    ) -> str:
         """Return the answer to one user turn, without surrounding white space.
+
+        With a form the server is given its JSON schema, which is what such servers can hold a model to, and the answer
+        is the header that the parts make.
 
         Raises:
             MachineError: The server cannot be reached.
@@ -52,6 +58,8 @@ class Server:
         """
         ask = self._ollama if self._kind == "ollama" else self._openai
         path, body = ask(user_text, max_tokens, temperature, seed)
+        if form is not None:
+            body |= self._held_to(form)
         reply = self._post(path, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
         try:
             content = (
@@ -61,7 +69,13 @@ class Server:
             raise NoAnswerError("the reply has no message") from None
         if not isinstance(content, str):
             raise NoAnswerError("the reply's message is no text")
-        return content.strip()
+        return content.strip() if form is None else _header(content, form)
+
+    def _held_to(self, form: Form) -> dict[str, Any]:
+        if self._kind == "ollama":
+            return {"format": form.schema()}
+        schema = {"name": "header", "strict": True, "schema": form.schema()}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
     def _ollama(self, user_text: str, max_tokens: int, temperature: float, seed: int) -> tuple[str, dict[str, Any]]:
         options = {"temperature": temperature, "seed": seed, "num_predict": max_tokens}
@@ -107,6 +121,16 @@ class Server:
                 return json.load(reply)
             except ValueError:
                 raise NoAnswerError("the reply is not JSON") from None
+
+
+def _header(content: str, form: Form) -> str:
+    try:
+        parts = json.loads(content)
+    except ValueError:
+        parts = None
+    if not isinstance(parts, dict):
+        raise NoAnswerError("the reply's message is not the JSON that was asked for")
+    return form.header_of(parts)
 
 
 def _turns(user_text: str) -> list[dict[str, str]]:
