@@ -1,0 +1,1 @@
+"""A model of ours for other programs on this computer, through the two interfaces that they speak."""
