@@ -19,6 +19,7 @@ from joco_mlx.cli import (
     plan,
     quickstart,
     render,
+    serve,
     suggest,
     train,
     use,
@@ -50,6 +51,7 @@ for command in (
     export.fuse,
     suggest.suggest,
     use.use,
+    serve.serve,
     connect.connect,
 ):
     app.command()(command)

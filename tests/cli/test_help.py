@@ -17,6 +17,7 @@ COMMANDS = (
     "fuse",
     "suggest",
     "use",
+    "serve",
     "connect",
     "dataset",
     "dataset extract",
