@@ -103,11 +103,16 @@ def stats(folder: Path) -> Stats:
     Raises:
         InputError: There is no dataset, or a line of it is no record.
     """
+    require_dataset(folder)
+    return describe(read_splits(folder))
+
+
+def require_dataset(folder: Path) -> None:
+    """Raise InputError when `folder` holds no training split."""
     if not (folder / "train.jsonl").is_file():
         raise InputError(
             f"{folder} is no dataset: it has no train.jsonl.", "Make one: joco-mlx dataset curate FILE... --out DIR"
         )
-    return describe(read_splits(folder))
 
 
 def _counted(names: Iterable[str]) -> dict[str, int]:
