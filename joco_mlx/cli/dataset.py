@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from joco_mlx.cli import dataset_build, dataset_forms, render
+from joco_mlx.cli import dataset_build, dataset_forms, dataset_stats, render
 from joco_mlx.cli.settings import option, settings
 from joco_mlx.config import CurateConfig, ExtractConfig
 
@@ -13,7 +13,13 @@ app = typer.Typer(
     help="Read git history, make a dataset, look at it and check it.", no_args_is_help=True, rich_markup_mode=None
 )
 
-for command in (dataset_build.build, dataset_build.explain, dataset_build.audit, dataset_forms.export):
+for command in (
+    dataset_build.build,
+    dataset_build.explain,
+    dataset_build.audit,
+    dataset_forms.export,
+    dataset_stats.stats,
+):
     app.command()(command)
 app.command("import")(dataset_forms.import_)
 
@@ -65,14 +71,8 @@ def curate(
 
     with render.progress() as progress:
         made = make(config, files, out, progress=progress, force=force)
-    _show_stats(made.folder, json=False)
+    dataset_stats.show(made.folder)
     render.say(f"\nNext: joco-mlx train --data {out}")
-
-
-@app.command()
-def stats(folder: Folder, json: Json = False) -> None:
-    """Show what a dataset consists of."""
-    _show_stats(folder, json=json)
 
 
 @app.command()
@@ -86,19 +86,3 @@ def validate(folder: Folder, json: Json = False) -> None:
         render.say_json({"folder": folder, "records": checked.records, "valid": True})
         return
     render.say(f"{folder}: {checked.records:,} records, all of them right.")
-
-
-def _show_stats(folder: Path, *, json: bool) -> None:
-    from joco_mlx.dataset.stats import stats as count
-
-    counted = count(folder)
-    if json:
-        render.say_json(counted.to_json())
-        return
-    lengths = (("Diff length", counted.diff_chars), ("Output length", counted.output_chars))
-    rows = [*counted.guide_rows(), ("Test examples", f"{counted.test:,}")]
-    rows += [(f"{name}, min / mean / max", f"{of.minimum:,} / {of.mean:,.0f} / {of.maximum:,}") for name, of in lengths]
-    render.table(("Metric", "Value"), rows, right=("Value",))
-    for title, counts in (("Type", counted.types), ("Scope", counted.scopes), ("Repository", counted.repositories)):
-        render.say()
-        render.table((title, "Records"), list(counts.items()), right=("Records",))
