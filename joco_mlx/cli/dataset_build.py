@@ -14,7 +14,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def build(
     sources: Annotated[
-        list[str] | None, typer.Argument(metavar="[REPO|URL|LIST.toml]...", help="What to read.", show_default=False)
+        list[str] | None, typer.Argument(metavar="REPO|URL|LIST.toml", help="What to read.", show_default=False)
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Dataset folder to make.")] = LOCAL_DATASET,
     on: Annotated[
