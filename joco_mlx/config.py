@@ -192,6 +192,9 @@ class TrainConfig:
     prompt_variants: float = _option(
         0.2, "Share of the training records shown as other tools send a diff: raw, fenced, announced; 0 for none."
     )
+    type_weight: float = _option(
+        1.0, "Weight of the commit type in the training loss, where every other token of an answer weighs 1."
+    )
     trunk_cache: str = _option(
         "4GB", "With --layers: disk for what the layers below the adapters give, kept between epochs; off for none."
     )
@@ -216,6 +219,7 @@ class TrainConfig:
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
         _require(self.layers == -1 or self.layers >= 1, "layers", self.layers, "-1 (all) or at least 1")
         _require(bool(self.target_modules), "target_modules", "", "one or more names")
+        _require(0 < self.type_weight <= 100, "type_weight", self.type_weight, "more than 0, at most 100")
         _require(0 <= self.prompt_variants <= 1, "prompt_variants", self.prompt_variants, "0 to 1")
         _require(_bytes(self.trunk_cache) is not None, "trunk_cache", self.trunk_cache, "a size such as 4GB, or off")
         _require(self.seed >= 0, "seed", self.seed, "0 or more")

@@ -39,6 +39,7 @@ def train(
     eval_every: Annotated[int | None, option(TrainConfig, "eval_every")] = None,
     patience: Annotated[int | None, option(TrainConfig, "patience")] = None,
     prompt_variants: Annotated[float | None, option(TrainConfig, "prompt_variants")] = None,
+    type_weight: Annotated[float | None, option(TrainConfig, "type_weight")] = None,
     trunk_cache: Annotated[str | None, option(TrainConfig, "trunk_cache", "--trunk-cache")] = None,
     seed: Annotated[int | None, option(TrainConfig, "seed")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with a [train] table.")] = None,

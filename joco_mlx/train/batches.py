@@ -34,7 +34,7 @@ class Batch:
     targets: NDArray[np.int32]
     """[examples, answers]: the next token at each of `rows`; 0 where it is not trained on."""
     weights: NDArray[np.float32]
-    """[examples, answers]: 1 where the next token is trained on, else 0."""
+    """[examples, answers]: what the next token weighs in the loss: more than 0 where it is trained on, else 0."""
     names: tuple[str, ...]
     """The examples, as an error would call them."""
     read_tokens: int
@@ -43,11 +43,19 @@ class Batch:
     @property
     def tokens(self) -> int:
         """How many tokens are trained on."""
-        return int(self.weights.sum())
+        return int(np.count_nonzero(self.weights))
+
+    @property
+    def weight(self) -> float:
+        """What the loss of the batch is divided by for its mean: the sum of the weights."""
+        return float(self.weights.sum(dtype=np.float64))
 
 
-def make_batch(examples: Sequence[Example], shapes: Sequence[BatchShape] = ()) -> Batch:
-    """Return `examples` as one batch, padded to the cheapest of `shapes` that holds them; else to what they need."""
+def make_batch(examples: Sequence[Example], shapes: Sequence[BatchShape] = (), *, type_weight: float = 1.0) -> Batch:
+    """Return `examples` as one batch, padded to the cheapest of `shapes` that holds them; else to what they need.
+
+    The tokens of a commit's type weigh `type_weight` in the loss, all others of an answer 1.
+    """
     length, answers = cover(shapes, joined(map(smallest_shape, examples)))
     read = sum(len(example.ids) - 1 for example in examples)
     ids = np.zeros((len(examples), length), np.int32)
@@ -61,6 +69,7 @@ def make_batch(examples: Sequence[Example], shapes: Sequence[BatchShape] = ()) -
         trained = slice(first - start, first - start + len(example.answer))
         targets[number, trained] = example.answer
         weights[number, trained] = 1
+        weights[number, trained][: example.type_tokens] = type_weight
     return Batch(ids, rows, targets, weights, tuple(example.name for example in examples), read)
 
 

@@ -32,6 +32,8 @@ class Example:
     """The message, then the token that ends a turn: what is trained on."""
     cut: bool
     """Whether the diff had to be shortened."""
+    type_tokens: int = 0
+    """How many tokens of the answer, from its first, spell the commit's type."""
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -68,7 +70,8 @@ class Encoder:
             )
         text, cut = self._shown(record, budget)
         prompt = self.tokenizer.encode_prompt(render(self.template, text))
-        return Example(record.metadata.id, tuple(prompt), tuple(answer), cut)
+        type_tokens = len(self.tokenizer.encode(record.metadata.type))
+        return Example(record.metadata.id, tuple(prompt), tuple(answer), cut, type_tokens)
 
     def fits(self, record: Record) -> bool:
         """Whether `encode` would accept `record`."""

@@ -13,7 +13,7 @@ from joco_mlx.artifacts import write_text
 CARD = "README.md"
 _SETTINGS = (
     "steps", "batch_size", "grad_accumulation", "max_seq_length", "learning_rate", "rank", "alpha", "dropout",
-    "target_modules", "layers", "prompt_variants", "seed",
+    "target_modules", "layers", "prompt_variants", "type_weight", "seed",
 )  # fmt: skip
 
 

@@ -170,7 +170,11 @@ def _one_step(work: Work) -> Measured:
     names: list[str] = []
     read = 0
     for number in range(before.batch, before.batch + work.config.grad_accumulation):
-        batch = make_batch([work.examples[index] for index in work.order.batch(number)], work.shapes)
+        batch = make_batch(
+            [work.examples[index] for index in work.order.batch(number)],
+            work.shapes,
+            type_weight=work.config.type_weight,
+        )
         names.extend(batch.names)
         work.lay_out(batch)
         _require_finite(work.step.add(batch), "loss", batch.names, work)

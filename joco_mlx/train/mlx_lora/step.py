@@ -71,7 +71,7 @@ class Measured:
     """What one step did."""
 
     loss: float
-    """Mean cross-entropy per trained token, in nats, before the update."""
+    """Mean cross-entropy of the trained tokens by their weights, in nats, before the update."""
     tokens: int
     """Tokens trained on."""
     gradient_norm: float
@@ -107,6 +107,7 @@ class Step:
         self._update = self._compiled(self._apply)
         self._loss = mx.array(0.0)
         self._tokens = 0
+        self._weight = 0.0
         self._gradients: Any = None
 
     def add(self, batch: Batch) -> float:
@@ -116,14 +117,15 @@ class Step:
         self._gradients = gradients if self._gradients is None else trees.tree_map(mx.add, self._gradients, gradients)
         self._loss = self._loss + loss
         self._tokens += batch.tokens
+        self._weight += batch.weight
         mx.eval(loss, self._loss, self._gradients)
-        return _number(loss) / batch.tokens
+        return _number(loss) / batch.weight
 
     def update(self) -> Measured:
         """Change the adapters by what was added since the last update; nothing when the gradient is not finite."""
-        loss, tokens = _number(self._loss) / self._tokens, self._tokens
-        norm = self._update(self._gradients, mx.array(1 / tokens))
-        self._loss, self._tokens, self._gradients = mx.array(0.0), 0, None
+        loss, tokens = _number(self._loss) / self._weight, self._tokens
+        norm = self._update(self._gradients, mx.array(1 / self._weight))
+        self._loss, self._tokens, self._weight, self._gradients = mx.array(0.0), 0, 0.0, None
         mx.eval(norm, self.model.trainable_parameters(), self.optimizer.state)
         return Measured(loss, tokens, _number(norm), _number(self.optimizer.learning_rate))
 
