@@ -113,3 +113,10 @@ def test_each_record_gets_its_own_variant(tokenizer):
         drawn = draw(0.5, 3, record.metadata.id)
         assert varied.encode(record) == replace(varied, variant_of=lambda _, drawn=drawn: drawn).encode(record)
     assert 10 < sum(draw(0.5, 3, record.metadata.id) is not FULL for record in records) < 30
+
+
+def test_the_tokens_of_the_type_are_counted(tokenizer):
+    record = make_record(1)
+    made = Encoder(tokenizer, CHATML, 512).encode(record)
+    assert made.type_tokens > 0
+    assert text(tokenizer, made.answer[: made.type_tokens]) == record.metadata.type
