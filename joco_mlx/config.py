@@ -320,8 +320,8 @@ class BenchConfig:
     timeout_seconds: float = _option(120.0, "How long a server may take for one answer.")
     constrained: bool = _option(False, "Let the model write valid headers of at most 72 characters only.")
     batch_size: int = _option(8, "Cases that a model in this process answers at once; 1 takes the least memory.")
-    made_from: str | None = _option(
-        None, "Run that a server's model was made from: its tokens and length fit the diffs, its dataset must not leak."
+    like: str | None = _option(
+        None, "Run that fits the diffs, for its base model or for a server's: its length, its tokens, and its dataset."
     )
     seed: int = _option(0, "Seed of the answers and of the intervals.")
     train: Path | None = _option(

@@ -100,13 +100,13 @@ class _Fitting:
 
 def _fitting(config: BenchConfig, progress: Progress) -> _Fitting:
     """Cut as the run did that the model was made from; with a guess at the tokens when nobody says which one that is."""
-    if config.made_from is None:
+    if config.like is None:
         length: int = default_of(TrainConfig, "max_seq_length")
         return _Fitting(diff_budget(TEMPLATES["chatml"], length, _estimate), _estimate, {"max_seq_length": length})
-    run = open_run(config.made_from)
+    run = open_run(config.like)
     count = Tokenizer.from_folder(base_folder(run, progress=progress).path).count
     length = run.config.max_seq_length
-    identity = {"max_seq_length": length, "made_from": run.folder.name, "base": run.base.digest}
+    identity = {"max_seq_length": length, "like": run.folder.name, "base": run.base.digest}
     budget = diff_budget(run.template, length, count)
     return _Fitting(budget, count, identity, Path(run.dataset.path), run.dataset.digest)
 

@@ -4,6 +4,7 @@ Decides which dataset a model was trained on: what its run says, also for a fuse
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -26,6 +27,9 @@ def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
     """
     chosen = choose(config.model, progress=progress)
     run = _run_of(config.model, chosen)
+    like = open_run(config.like) if config.like else None
+    if like is not None:
+        chosen = replace(chosen, max_seq_length=like.config.max_seq_length)
     adapter = artifacts.sha256(chosen.adapter / "adapters.safetensors") if chosen.adapter else None
     identity = {
         "model": chosen.folder.name,
@@ -34,7 +38,8 @@ def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
         "template": chosen.folder.template.name,
         "max_seq_length": chosen.max_seq_length,
     }
-    train, digest = (config.train, None) if config.train or not run else (Path(run.dataset.path), run.dataset.digest)
+    seen = run or like
+    train, digest = (config.train, None) if config.train or not seen else (Path(seen.dataset.path), seen.dataset.digest)
     return Subject(
         run.folder.name if run else chosen.folder.name,
         identity,

@@ -115,7 +115,7 @@ def _training_records(chosen: Subject) -> tuple[Record, ...]:
 def _document(config: BenchConfig, chosen: Subject, cases: Sequence[Case], leaks: Leaks | None) -> dict[str, Any]:
     """Return what decides every answer and figure: what `bench.json` holds, without times and places."""
     settings = dataclasses.asdict(config)
-    for place in ("model", "url", "train", "timeout_seconds", "max_cases", "allow_leak", "made_from"):
+    for place in ("model", "url", "train", "timeout_seconds", "max_cases", "allow_leak", "like"):
         del settings[place]
     return {
         "name": chosen.name,

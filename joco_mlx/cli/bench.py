@@ -30,7 +30,7 @@ def run(
     temperature: Annotated[float | None, option(BenchConfig, "temperature")] = None,
     max_tokens: Annotated[int | None, option(BenchConfig, "max_tokens")] = None,
     constrained: Annotated[bool | None, option(BenchConfig, "constrained")] = None,
-    made_from: Annotated[str | None, option(BenchConfig, "made_from")] = None,
+    like: Annotated[str | None, option(BenchConfig, "like")] = None,
     batch_size: Annotated[int | None, option(BenchConfig, "batch_size")] = None,
     timeout_seconds: Annotated[float | None, option(BenchConfig, "timeout_seconds", "--timeout")] = None,
     seed: Annotated[int | None, option(BenchConfig, "seed")] = None,

@@ -69,9 +69,8 @@ def train(tmp_path: Path) -> Path:
 
 
 def config(server: LlamaServer, trained: Run, train: Path, *, constrained: bool = False) -> BenchConfig:
-    made_from = str(trained.folder)
     return BenchConfig(
-        model="ours", engine="openai", url=server.url, made_from=made_from, train=train, max_tokens=40,
+        model="ours", engine="openai", url=server.url, like=str(trained.folder), train=train, max_tokens=40,
         constrained=constrained,
     )  # fmt: skip
 
@@ -94,7 +93,7 @@ def test_every_case_has_an_answer_and_a_form_holds(
     assert free.metrics["errors"] == 0
     assert free.metrics["leaks"] == {"checked": True, "leaked": 0, "ways": {}}
     told = json.loads((tmp_path / "free" / "bench.json").read_text())["model"]
-    assert (told["engine"], told["made_from"], told["max_seq_length"]) == ("openai", "run", 512)
+    assert (told["engine"], told["like"], told["max_seq_length"]) == ("openai", "run", 512)
     for line in (tmp_path / "held" / "results.jsonl").read_text().splitlines():
         result = json.loads(line)
         assert result["error"] or is_valid(result["answer"])
@@ -105,7 +104,7 @@ def test_diffs_are_cut_as_the_run_cut_them(server: LlamaServer, trained: Run, tr
     asked = config(server, trained, train)
     chosen = subject(asked, cases, progress=Silent())
     assert (chosen.train, chosen.train_digest) == (train, None)
-    named = subject(BenchConfig(model="ours", engine="openai", made_from=asked.made_from), cases, progress=Silent())
+    named = subject(BenchConfig(model="ours", engine="openai", like=asked.like), cases, progress=Silent())
     assert (named.train, named.train_digest) == (Path(trained.dataset.path), trained.dataset.digest)
 
 
