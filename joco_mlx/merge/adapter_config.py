@@ -26,6 +26,8 @@ class AdapterConfig:
     """Adapted layers, counted from the top; all when not positive."""
     keys: frozenset[str] | None
     """Adapted modules, named from inside a layer or from the root; None restricts nothing."""
+    dora: bool = False
+    """Whether each row of an adapted matrix has a magnitude of its own."""
 
     def promises(self, module: str, layers: int) -> bool:
         """Whether `module` of a model with `layers` layers gets an adapter (mlx-lm, `linear_to_lora_layers`)."""
@@ -36,15 +38,15 @@ class AdapterConfig:
 
 
 def read_adapter_config(path: Path) -> AdapterConfig:
-    """Read and check the configuration of a LoRA adapter.
+    """Read and check the configuration of a LoRA or DoRA adapter.
 
     Raises:
-        InputError: It cannot be read, is of another type than LoRA, or a value is not usable.
+        InputError: It cannot be read, is of another type, or a value is not usable.
     """
     config = read_object(path)
     kind = config.get("fine_tune_type", "lora")
-    if kind != "lora":
-        raise InputError(f"{path} is an adapter of type {brief(kind)}, but only lora can be merged.", TRAIN)
+    if kind not in ("lora", "dora"):
+        raise InputError(f"{path} is an adapter of type {brief(kind)}, but only lora and dora can be merged.", TRAIN)
     table = config.get("lora_parameters")
     parameters: dict[str, Any] = table if isinstance(table, dict) else {}
     rank: Any = parameters.get("rank")
@@ -59,4 +61,4 @@ def read_adapter_config(path: Path) -> AdapterConfig:
     ):
         if not sound:
             raise InputError(f"{path} has {name} {brief(value)}, which cannot be.", TRAIN)
-    return AdapterConfig(rank, float(scale), layers, None if keys is None else frozenset(keys))
+    return AdapterConfig(rank, float(scale), layers, None if keys is None else frozenset(keys), dora=kind == "dora")

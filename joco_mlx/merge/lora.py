@@ -1,11 +1,12 @@
-"""A base model plus its LoRA adapter, merged tensor by tensor.
+"""A base model plus its LoRA or DoRA adapter, merged tensor by tensor.
 
 Decides what an adapter in mlx-lm's layout (`adapter_config.json`, `adapters.safetensors`) adds to which tensor, and
-refuses one that does not fit the base. A merged weight is W + scale * (a @ b)^T with a [in, rank] and b [rank, out]
-(Hu et al. 2021, section 4.1; mlx-lm, `tuner/lora.py`).
+refuses one that does not fit the base. A merged weight is W' = W + scale * (a @ b)^T with a [in, rank] and b [rank, out]
+(Hu et al. 2021, section 4.1; mlx-lm, `tuner/lora.py`); with DoRA's magnitudes m [out] each row of W' gets the length that
+m says (Liu et al. 2024, section 4; mlx-lm, `tuner/dora.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,32 +20,52 @@ from joco_mlx.merge.tensorfile import FLOATS, Entry, brief, read_header
 from joco_mlx.merge.weights import Change, Weights, open_weights
 
 TENSORS = "adapters.safetensors"
+Rows = Callable[[], NDArray[np.float32]]
+"""Gives rows of the base, float32 [rows, in]."""
 
 
 @dataclass(frozen=True)
 class LowRank:
-    """What an adapter adds to one matrix."""
+    """What an adapter does to one matrix."""
 
     a: Entry
     """[in, rank]."""
     b: Entry
     """[rank, out]."""
     scale: float
+    magnitudes: Entry | None = None
+    """[out], DoRA's; None for LoRA."""
 
-    def change(self, start: int = 0, stop: int | None = None) -> Change:
-        """Return rows `start` to `stop` of scale * (a @ b)^T, as its two factors in float32.
+    def change(self, base: Rows, start: int = 0, stop: int | None = None) -> Change:
+        """Return what is added to rows `start` to `stop`, in float32.
+
+        Args:
+            base: Gives those rows of the base; LoRA does not ask for them.
+            start: First row.
+            stop: Row after the last.
 
         Raises:
-            InputError: The training diverged: a factor is not finite.
+            InputError: The training diverged: a number of the adapter is not finite.
         """
-        a, b = self.a.floats(), self.b.floats()
-        if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        a, b = self._finite(self.a), self._finite(self.b)
+        scaled: NDArray[np.float32] = b[:, start:stop] * np.float32(self.scale)
+        added = Change(scaled.T, a.T)
+        if self.magnitudes is None:
+            return added
+        rows = base()
+        lengths = np.linalg.norm(rows + added.floats(), axis=1)
+        wanted = self._finite(self.magnitudes)[start:stop]
+        gains = np.divide(wanted, lengths, out=np.ones_like(wanted), where=lengths > 0)[:, None]
+        return Change(gains * added.left, added.right, (gains - np.float32(1)) * rows)
+
+    def _finite(self, entry: Entry) -> NDArray[np.float32]:
+        found = entry.floats()
+        if not np.isfinite(found).all():
             raise InputError(
                 f"{self.a.file} holds numbers that are not finite: its training diverged.",
                 "Train again with a lower rate: joco-mlx train --learning-rate 1e-4",
             )
-        scaled: NDArray[np.float32] = b[:, start:stop] * np.float32(self.scale)
-        return Change(scaled.T, a.T)
+        return found
 
 
 class MergedWeights:
@@ -66,7 +87,7 @@ class MergedWeights:
         """Return a merged tensor, or rows of it."""
         weight = self.base.read(name, start, stop)
         if name in self.deltas:
-            weight += self.deltas[name].change(start, stop).floats()
+            weight += self.deltas[name].change(weight.copy, start, stop).floats()
         return weight
 
     def grid(self, name: str, start: int = 0, stop: int | None = None) -> AffineGrid | None:
@@ -75,7 +96,9 @@ class MergedWeights:
 
     def change(self, name: str, start: int = 0, stop: int | None = None) -> Change | None:
         """Return what the adapter adds to a tensor's rows."""
-        return self.deltas[name].change(start, stop) if name in self.deltas else None
+        if name not in self.deltas:
+            return None
+        return self.deltas[name].change(lambda: self.base.read(name, start, stop), start, stop)
 
 
 def open_merged(base: Path, adapters: Path) -> MergedWeights:
@@ -90,26 +113,32 @@ def open_merged(base: Path, adapters: Path) -> MergedWeights:
     entries = read_header(adapters / TENSORS)
     shapes = {name: weights.shape(name) for name in weights.names()}
     deltas = {}
-    for module in dict.fromkeys(_module(name, adapters) for name in entries):
-        a, b = (_factor(f"{module}.{kind}", entries, adapters) for kind in ("lora_a", "lora_b"))
+    for module in dict.fromkeys(_module(name, adapters, dora=config.dora) for name in entries):
+        a, b = (_part(f"{module}.{kind}", 2, entries, adapters) for kind in ("lora_a", "lora_b"))
         _check_fit(module, a, b, config.rank, shapes)
-        deltas[f"{module}.weight"] = LowRank(a, b, config.scale)
+        magnitudes = _part(f"{module}.m", 1, entries, adapters, b.shape[1:]) if config.dora else None
+        deltas[f"{module}.weight"] = LowRank(a, b, config.scale, magnitudes)
     _check_complete(config, deltas, shapes, adapters)
     return MergedWeights(weights, deltas)
 
 
-def _module(name: str, adapters: Path) -> str:
+def _module(name: str, adapters: Path, *, dora: bool) -> str:
     module, _, kind = name.rpartition(".")
-    if kind not in ("lora_a", "lora_b"):
-        raise InputError(f"{adapters / TENSORS} holds {brief(name)}, which is no part of a LoRA adapter.", TRAIN)
+    if kind not in (("lora_a", "lora_b", "m") if dora else ("lora_a", "lora_b")):
+        sort = "DoRA" if dora else "LoRA"
+        raise InputError(f"{adapters / TENSORS} holds {brief(name)}, which is no part of a {sort} adapter.", TRAIN)
     return module
 
 
-def _factor(name: str, entries: Mapping[str, Entry], adapters: Path) -> Entry:
+def _part(
+    name: str, dimensions: int, entries: Mapping[str, Entry], adapters: Path, shape: tuple[int, ...] | None = None
+) -> Entry:
     entry = entries.get(name)
-    if entry is None or entry.dtype not in FLOATS or len(entry.shape) != 2:
+    sound = entry is not None and entry.dtype in FLOATS and len(entry.shape) == dimensions
+    if entry is None or not sound or shape not in (None, entry.shape):
         found = "missing" if entry is None else f"{entry.dtype} {list(entry.shape)}"
-        raise InputError(f"{name} in {adapters / TENSORS} is {found}, but must be a matrix of floats.", TRAIN)
+        wanted = f"a {'matrix' if dimensions == 2 else 'vector'} of floats{f' {list(shape)}' if shape else ''}"
+        raise InputError(f"{name} in {adapters / TENSORS} is {found}, but must be {wanted}.", TRAIN)
     return entry
 
 

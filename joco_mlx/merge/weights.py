@@ -39,15 +39,21 @@ class Stored(Protocol):
 
 @dataclass(frozen=True)
 class Change:
-    """What training added to rows of a matrix: left @ right."""
+    """What training added to rows of a matrix: left @ right, and for DoRA the rows' growth."""
 
     left: NDArray[np.float32]
     """[rows, rank]."""
     right: NDArray[np.float32]
     """[rank, columns]."""
+    growth: NDArray[np.float32] | None = None
+    """[rows, columns]: the base's own rows by how much longer training made them; None for LoRA."""
 
     def floats(self) -> NDArray[np.float32]:
         """Return it as float32 [rows, columns]."""
+        product = self._product()
+        return product if self.growth is None else product + self.growth
+
+    def _product(self) -> NDArray[np.float32]:
         rank, columns = self.right.shape
         found = np.empty((len(self.left), columns), np.float32)
         step = max(1, _SINGLE_THREADED // max(1, rank * columns))
@@ -57,7 +63,7 @@ class Change:
 
     def rows(self, order: Any) -> "Change":
         """Return the rows that the index `order` names."""
-        return Change(self.left[order], self.right)
+        return Change(self.left[order], self.right, None if self.growth is None else self.growth[order])
 
 
 class Weights(Protocol):
