@@ -178,8 +178,7 @@ def test_more_than_the_configuration_promises_is_refused(base: Path, adapters: P
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"fine_tune_type": "dora"}, "type 'dora', but only lora"),
-        ({"fine_tune_type": "full"}, "type 'full', but only lora"),
+        ({"fine_tune_type": "full"}, "type 'full', but only lora and dora"),
         ({"lora_parameters": None}, "rank None"),
         ({"lora_parameters": {"rank": 0, "scale": 1.0}}, "rank 0"),
         ({"lora_parameters": {"rank": 4, "scale": float("nan")}}, "scale nan"),
@@ -197,9 +196,9 @@ def test_a_configuration_that_cannot_be_merged_is_named(
         open_merged(base, copy(adapters, tmp_path / "bad", **config))
 
 
-def test_a_real_dora_adapter_is_refused_by_name(base: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="type 'dora'"):
-        open_merged(base, random_adapter(base, tmp_path / "dora", dora=True))
+def test_an_adapter_that_says_it_is_dora_must_have_magnitudes(base: Path, adapters: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\.m in .* is missing"):
+        open_merged(base, copy(adapters, tmp_path / "dora", fine_tune_type="dora"))
 
 
 def test_a_diverged_training_is_told_when_its_tensor_is_read(base: Path, adapters: Path) -> None:
