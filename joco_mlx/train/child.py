@@ -17,9 +17,10 @@ from typing import Any
 from joco_mlx.artifacts import Artifact
 from joco_mlx.config import TrainConfig, resolve
 from joco_mlx.errors import JocoError
+from joco_mlx.train.backends.dispatch import resume, train
 from joco_mlx.train.footprint import share_of_limit
 from joco_mlx.train.pipe import Pipe, PipeProgress
-from joco_mlx.train.run import Orders, resume, train
+from joco_mlx.train.run import Orders
 
 SECONDS_TO_SAVE = 120.0
 """How long an orphan may take to end its step and save."""
