@@ -23,7 +23,9 @@ _API = {
     "JocoError": ("errors", "JocoError"),
     "SuggestConfig": ("config", "SuggestConfig"),
     "TrainConfig": ("config", "TrainConfig"),
+    "adopt_adapter": ("adapters.adopt", "adopt"),
     "compare_benchmarks": ("bench.compare", "compare"),
+    "convert_adapter": ("adapters.convert", "convert"),
     "curate_dataset": ("dataset.curate", "curate"),
     "dataset_stats": ("dataset.stats", "stats"),
     "export_run": ("export", "export_run"),
@@ -32,7 +34,7 @@ _API = {
     "open_run": ("models.runs", "open_run"),
     "run_benchmark": ("bench.run", "run"),
     "suggest_message": ("suggest.message", "suggest"),
-    "train_adapter": ("train.run", "train"),
+    "train_adapter": ("train.backends.dispatch", "train"),
     "validate_dataset": ("dataset.validate", "validate"),
     "verify_gguf": ("export", "verify_gguf"),
 }
