@@ -42,6 +42,8 @@ def train(
     type_weight: Annotated[float | None, option(TrainConfig, "type_weight")] = None,
     trunk_cache: Annotated[str | None, option(TrainConfig, "trunk_cache", "--trunk-cache")] = None,
     seed: Annotated[int | None, option(TrainConfig, "seed")] = None,
+    backend: Annotated[str | None, option(TrainConfig, "backend")] = None,
+    quantize_base: Annotated[str | None, option(TrainConfig, "quantize_base")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with a [train] table.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and load no weights.")] = False,
     supervise: Annotated[
@@ -79,8 +81,8 @@ def train(
 def _trained(
     config: TrainConfig | None, run: str | None, flags: dict[str, Any], progress: Progress, *, supervised: bool
 ) -> Artifact:
-    from joco_mlx.train import run as here
     from joco_mlx.train import supervise
+    from joco_mlx.train.backends import dispatch as here
 
     made: Artifact
     if config is None:
