@@ -79,7 +79,7 @@ def train(config: TrainConfig, *, progress: Progress | None = None, orders: Orde
     for note in prepared.plan.notes:
         progress.note(note)
     with held_to(prepared.plan.planned_bytes, prepared.plan.budget_bytes):
-        model, description = _adapted_model(prepared)
+        model, description = adapted_model(prepared)
         with live_run(prepared.config.out, prepared.model.name, _document(prepared)) as run:
             work = _work(prepared, model, description, run.folder, None, orders, progress)
             return _segment(work, run, prepared, progress, orders)
@@ -114,7 +114,7 @@ def resume(
     prepared = prepare(config, progress)
     require_same_model(found, prepared.model)
     with held_to(prepared.plan.planned_bytes, prepared.plan.budget_bytes):
-        model, description = _adapted_model(prepared)
+        model, description = adapted_model(prepared)
         with reopened_run(found.folder, found.document) as run:
             checkpoint = usable_checkpoint(run.folder / CHECKPOINTS, progress.note)
             work = _work(prepared, model, description, run.folder, checkpoint, orders, progress)
@@ -160,7 +160,13 @@ def _best_adapters(work: Work, progress: Progress) -> tuple[list[Path], dict[str
     return work.save_adapters(), chosen
 
 
-def _adapted_model(prepared: Prepared) -> tuple[Any, dict[str, Any]]:
+def adapted_model(prepared: Prepared) -> tuple[Any, dict[str, Any]]:
+    """Load the base model, put fresh adapters into it, and return it with what `adapter_config.json` says.
+
+    Raises:
+        InputError: The trainer does not know the model.
+        UsageError: It has no such modules, or fewer layers.
+    """
     model: Any = load_model(prepared.model)
     check_supported(model)
     mx.random.seed(prepared.config.seed)

@@ -159,8 +159,8 @@ def test_a_broken_loss_ends_the_run_as_failed(config, monkeypatch):
         model.model.norm.weight = model.model.norm.weight * float("nan")
         return model, description
 
-    made_by = run_module._adapted_model
-    monkeypatch.setattr(run_module, "_adapted_model", diverged)
+    made_by = run_module.adapted_model
+    monkeypatch.setattr(run_module, "adapted_model", diverged)
     with pytest.raises(InputError, match="The loss became nan in step 1, at record demo-"):
         train(config)
     assert open_run(config.out).state == "failed"
