@@ -125,8 +125,12 @@ def _show_plan(config: TrainConfig, *, json: bool, progress: Progress) -> None:
         ("Memory", memory),
     ]
     render.table(("What", "Plan"), rows)
-    render.heading("Memory by padded length, in GB")
-    buckets = [(f"{item.tokens:,}", f"{item.records:,}", *memory_cells(item.memory)) for item in plan.buckets]
-    render.table(("tokens", "records", *MEMORY_COLUMNS), buckets, right=("tokens", "records", *MEMORY_COLUMNS[:-1]))
+    render.heading(f"Memory by padded shape, in GB ({plan.padding_share:.1%} padding)")
+    numbers = ("tokens", "answer", "records")
+    buckets = [
+        (f"{item.tokens:,}", f"{item.answers:,}", f"{item.records:,}", *memory_cells(item.memory))
+        for item in plan.buckets
+    ]
+    render.table((*numbers, *MEMORY_COLUMNS), buckets, right=(*numbers, *MEMORY_COLUMNS[:-1]))
     for note in plan.notes:
         render.say(note)
