@@ -170,7 +170,8 @@ def adapted_model(prepared: Prepared) -> tuple[Any, dict[str, Any]]:
     model: Any = load_model(prepared.model)
     check_supported(model)
     mx.random.seed(prepared.config.seed)
-    base = {"name": prepared.model.name, "digest": prepared.model.digest}
+    model_record = BaseRecord.of(prepared.model).to_json()
+    base = {name: model_record[name] for name in ("name", "digest", "quantization")}
     description = add_adapters(model, prepared.config, base)
     model.train()
     return model, description

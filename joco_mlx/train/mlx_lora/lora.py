@@ -34,7 +34,7 @@ def add_adapters(model: Any, config: TrainConfig, base: Mapping[str, str]) -> di
     Args:
         model: Any model of mlx-lm with `layers`.
         config: Kind, rank, scale, dropout, modules and layers.
-        base: Name and digest of the model, so that the adapters are never put on another.
+        base: Name, digest and quantisation of the model, so that the adapters are never put on another unasked.
 
     Raises:
         UsageError: The model has no such modules, or fewer layers.
