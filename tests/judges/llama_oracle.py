@@ -79,10 +79,12 @@ def quantize(source: Path, target: Path, ftype: int = Q4_K_M, threads: int = 2, 
 class Model:
     """A GGUF opened by the real llama.cpp; close it, or use it in a `with` block."""
 
-    def __init__(self, path: Path, *, context: int = 512, library: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, *, context: int = 512, threads: int | None = None, library: Path | None = None
+    ) -> None:
         self._child = _Child(library)
         try:
-            self._child.call("open", str(path), context)
+            self._child.call("open", str(path), context, threads or min(4, os.cpu_count() or 1))
         except LlamaError:
             self.close()
             raise
@@ -102,9 +104,9 @@ class Model:
         result: list[list[int]] = self._child.call("tokenize", list(texts), special, start)
         return result
 
-    def logits(self, tokens: Sequence[int]) -> np.ndarray:
-        """Logits after each of `tokens`: (tokens, vocabulary), float32."""
-        result: np.ndarray = self._child.call("logits", list(tokens))
+    def logits(self, tokens: Sequence[int], first: int = 0) -> np.ndarray:
+        """Logits after each of `tokens` from place `first` on: (tokens - first, vocabulary), float32."""
+        result: np.ndarray = self._child.call("logits", list(tokens), first)
         return result
 
     def complete(self, tokens: Sequence[int], limit: int = 64) -> list[int]:
@@ -193,7 +195,7 @@ class Server:
         if run(source.encode(), target.encode(), ctypes.byref(parameters)):
             raise LlamaError(f"llama_model_quantize refused {source}")
 
-    def open(self, path: str, context: int) -> None:
+    def open(self, path: str, context: int, threads: int) -> None:
         load = self._call("llama_model_load_from_file", ctypes.c_void_p, ctypes.c_char_p, _Parameters)
         self._model = load(path.encode(), self._call("llama_model_default_params", _Parameters)())
         if not self._model:
@@ -204,7 +206,7 @@ class Server:
         self._context = start(self._model, parameters)
         if not self._context:
             raise LlamaError(f"llama.cpp cannot run {path}")
-        threads = min(4, os.cpu_count() or 1)  # more than there are cores, and they spin against each other
+        # More threads than there are cores free, and they spin against each other.
         self._call("llama_set_n_threads", None, ctypes.c_void_p, *[ctypes.c_int32] * 2)(self._context, threads, threads)
         self._vocabulary = self._call("llama_model_get_vocab", ctypes.c_void_p, ctypes.c_void_p)(self._model)
         self._size = self._call("llama_vocab_n_tokens", ctypes.c_int32, ctypes.c_void_p)(self._vocabulary)
@@ -222,9 +224,9 @@ class Server:
             result.append(list(out[:count]))
         return result
 
-    def logits(self, tokens: list[int]) -> np.ndarray:
+    def logits(self, tokens: list[int], first: int) -> np.ndarray:
         self._forget()
-        return np.stack(list(self._decode(tokens, 0, range(len(tokens)))))
+        return np.stack(list(self._decode(tokens, 0, range(first, len(tokens)))))
 
     def complete(self, tokens: list[int], limit: int) -> list[int]:
         self._forget()
