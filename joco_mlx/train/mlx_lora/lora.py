@@ -24,7 +24,7 @@ CONFIG_FILE = "adapter_config.json"
 TENSOR_FILE = "adapters.safetensors"
 
 
-def add_adapters(model: Any, config: TrainConfig, base: Mapping[str, str]) -> dict[str, Any]:
+def add_adapters(model: Any, config: TrainConfig, base: Mapping[str, Any]) -> dict[str, Any]:
     """Freeze `model`, put adapters into it, and return what `adapter_config.json` says of them.
 
     rsLoRA is stored as the LoRA of another scale that it is; DoRA as mlx-lm's own kind.
