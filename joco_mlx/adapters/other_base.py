@@ -41,11 +41,13 @@ def warnings(adapter: Path, base: ModelFolder) -> list[str]:
     Raises:
         InputError: The adapter cannot be read or does not fit the base.
     """
-    trained_on = TrainingBase.of_mlx(read_object(adapter / CONFIG))
+    config = read_object(adapter / CONFIG)
+    trained_on = TrainingBase.of_mlx(config)
     if trained_on is None or trained_on.digest is None:
         return []
     same_model = trained_on.digest == base.digest
-    if same_model and trained_on.quantization == base.quantization:
+    says_how = "quantization" in config["base"]  # runs of older versions do not: they trained on the base as it is
+    if same_model and (trained_on.quantization == base.quantization or not says_how):
         return []
     held = words(trained_on.quantization)
     if same_model:

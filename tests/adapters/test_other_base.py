@@ -47,6 +47,16 @@ def test_the_same_base_needs_no_warning(tmp_path: Path, base: Path) -> None:
     assert warnings(made.folder, open_folder(base)) == []
 
 
+def test_a_run_of_an_older_version_trained_on_the_base_as_it_is(tmp_path: Path) -> None:
+    folder = open_folder(make_model(tmp_path / "model", quantised={"group_size": 32, "bits": 4}, layers=3))
+    made = adapter_on(TrainingBase(folder.name, folder.digest), tmp_path / "mlx")
+    assert len(warnings(made.folder, folder)) == 1
+    config = json.loads((made.folder / CONFIG).read_text())
+    del config["base"]["quantization"]
+    (made.folder / CONFIG).write_text(json.dumps(config))
+    assert warnings(made.folder, folder) == []
+
+
 def test_a_base_that_was_rounded_for_training_is_measured(tmp_path: Path, base: Path) -> None:
     folder = open_folder(base)
     made = adapter_on(TrainingBase(folder.name, folder.digest, {"quant_method": "nf4"}), tmp_path / "mlx")
