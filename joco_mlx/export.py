@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from joco_mlx import ollama
+from joco_mlx.adapters.other_base import warnings
 from joco_mlx.config import FuseConfig
 from joco_mlx.gguf.card import Card
 from joco_mlx.gguf.export import Exported
@@ -46,6 +47,8 @@ def export_run(config: FuseConfig, run: Run, *, progress: Progress | None = None
     folder = config.out or Path()
     ollama.refuse_foreign_export(folder, force=config.force)
     base = base_folder(run, progress=shown)
+    for warning in warnings(run.adapter, base):
+        shown.note(warning)
     weights = open_merged(base.path, run.adapter)
     card = Card.of(base)
     out = folder / ollama.GGUF_NAME

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from joco_mlx import artifacts
+from joco_mlx.adapters.other_base import warnings
 from joco_mlx.artifacts import Artifact
 from joco_mlx.config import FuseConfig
 from joco_mlx.errors import ConflictError, InputError
@@ -61,6 +62,8 @@ def fuse(config: FuseConfig, run: Run, *, progress: Progress) -> Artifact:
     out = config.out or run.folder / "fused"
     _refuse_existing(out, force=config.force)
     base = base_folder(run, progress=progress)
+    for warning in warnings(run.adapter, base):
+        progress.note(warning)
     weights = open_merged(base.path, run.adapter)
     artifacts.require_disk(out, model_bytes(weights), "The fused model")
     with artifacts.whole_folder(out, force=config.force) as folder:
