@@ -1,0 +1,106 @@
+"""Training on several machines: which rank this process is, and what all ranks compute together.
+
+Decides how work is shared (each rank takes every n-th batch of a step), that sums go over MLX's own collectives in one
+array at a time, and that rank 0 is the one that knows: its settings and its state become everybody's. Leaves noticing
+that a rank is gone to `lifeline`. A process that was not started by `mlx.launch` is a team of one, and nothing is sent.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from joco_mlx.errors import InputError, MachineError
+from joco_mlx.models.compute import mx, trees
+from joco_mlx.train.lifeline import Lifeline
+
+Item = TypeVar("Item")
+_LAUNCH = "Start all of them at once with mlx.launch; docs/distributed.md has the commands."
+
+
+class Team:
+    """The processes that train together.
+
+    Attributes:
+        rank: This process, from 0.
+        size: How many there are.
+    """
+
+    def __init__(self, group: Any = None, lifeline: Lifeline | None = None) -> None:
+        self.rank: int = group.rank() if group else 0
+        self.size: int = group.size() if group else 1
+        self.lifeline = lifeline
+        self._group = group
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return what this rank does of work that all do together."""
+        return items[self.rank :: self.size]
+
+    def sum(self, tree: Any) -> Any:
+        """Return a tree of arrays of one type, each of them added up over all ranks."""
+        if self.size == 1:
+            return tree
+        flat = trees.tree_flatten(tree)
+        total = self._all_sum(mx.concatenate([array.reshape(-1) for _, array in flat]))
+        ends = [0]
+        for _, array in flat:
+            ends.append(ends[-1] + array.size)
+        parts = [total[ends[place] : ends[place + 1]].reshape(array.shape) for place, (_, array) in enumerate(flat)]
+        return trees.tree_unflatten([(name, part) for (name, _), part in zip(flat, parts, strict=True)])
+
+    def total(self, *numbers: float) -> list[float]:
+        """Return numbers added up over all ranks."""
+        if self.size == 1:
+            return list(numbers)
+        return [float(value) for value in self._all_sum(mx.array(numbers, mx.float32)).tolist()]
+
+    def any(self, claim: bool) -> bool:
+        """Whether any rank claims it. All ranks have to ask."""
+        return self.total(float(claim))[0] > 0
+
+    def told(self, value: Any) -> Any:
+        """Return rank 0's value, which JSON can hold; what the others give is not looked at."""
+        if self.size == 1:
+            return value
+        text = json.dumps(value, default=str).encode() if self.leads else b""
+        size = int(self.total(len(text))[0])
+        content = mx.array(list(text), mx.uint8) if self.leads else mx.zeros(size, mx.uint8)
+        return json.loads(bytes(self._all_sum(content).tolist()))
+
+    def shared(self, tree: Any) -> Any:
+        """Return rank 0's tree of arrays, bit for bit; the others give one of the same shapes."""
+        if self.size == 1:
+            return tree
+        flat = trees.tree_flatten(tree)
+        return trees.tree_unflatten([(name, self._of_first(array)) for name, array in flat])
+
+    def require_same(self, what: Mapping[str, Any]) -> None:
+        """Raise InputError on a rank that has something else than rank 0 under one of the names."""
+        for name, value in self.told(dict(what)).items():
+            own = json.loads(json.dumps(what[name], default=str))
+            if own != value:
+                raise InputError(
+                    f"Rank {self.rank} has another {name} than rank 0: {own} in place of {value}.",
+                    f"Give every machine the same {name}.",
+                )
+
+    def _of_first(self, array: Any) -> Any:
+        content = array.reshape(-1).view(mx.uint8)
+        return self._all_sum(content if self.leads else mx.zeros_like(content)).view(array.dtype).reshape(array.shape)
+
+    def _all_sum(self, array: Any) -> Any:
+        try:
+            total = mx.distributed.all_sum(array, group=self._group)
+            mx.eval(total)
+        except RuntimeError as problem:
+            if self.lifeline is not None:
+                self.lifeline.raise_problem(problem)
+            raise MachineError(f"The connection to the other ranks was lost: {problem}.", _LAUNCH) from problem
+        return total
+
+
+ALONE = Team()
