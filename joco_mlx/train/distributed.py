@@ -6,12 +6,18 @@ that a rank is gone to `lifeline`. A process that was not started by `mlx.launch
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar
 
 from joco_mlx.errors import InputError, MachineError
 from joco_mlx.models.compute import mx, trees
 from joco_mlx.train.lifeline import Lifeline
+from joco_mlx.train.meeting import JOIN_SECONDS, Meeting, host_meeting, join, welcome
 
 Item = TypeVar("Item")
 _LAUNCH = "Start all of them at once with mlx.launch; docs/distributed.md has the commands."
@@ -104,3 +110,84 @@ class Team:
 
 
 ALONE = Team()
+
+
+def is_launched(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether `mlx.launch` started this process as one of several."""
+    if "MLX_RANK" not in environment:
+        return False
+    return bool(_hosts(environment)) or any(name in environment for name in ("MLX_JACCL_COORDINATOR", "NCCL_HOST_IP"))
+
+
+def leads(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process is the one that speaks: alone, or rank 0."""
+    return not is_launched(environment) or environment["MLX_RANK"] == "0"
+
+
+@contextmanager
+def joined() -> Iterator[Team]:
+    """Meet the other ranks for the length of a block; what ends it early on one rank ends it on all.
+
+    Raises:
+        MachineError: The others did not come, or one of them was lost.
+    """
+    if not is_launched():
+        yield ALONE
+        return
+    group = _initialised()
+    if group.size() == 1:
+        yield ALONE
+        return
+    team = Team(group)
+    team.lifeline = _lifeline(team, _addresses(os.environ))
+    try:
+        yield team
+    except BaseException as problem:
+        team.lifeline.close(problem)
+        raise
+    team.lifeline.close()
+
+
+def _initialised() -> Any:
+    """MLX's group of processes; it waits for all of them, and says nothing when they do not come."""
+    late = threading.Timer(JOIN_SECONDS, _not_met)
+    late.daemon = True
+    late.start()
+    try:
+        return mx.distributed.init(strict=True)
+    except RuntimeError as problem:
+        raise MachineError(f"The ranks did not meet: {problem}.", _LAUNCH) from problem
+    finally:
+        late.cancel()
+
+
+def _not_met() -> None:
+    """End the process from outside of MLX's waiting, which nothing else can."""
+    rank = os.environ["MLX_RANK"]
+    os.write(2, f"\nerror: Rank {rank} waited {JOIN_SECONDS:.0f} seconds for the others.\n{_LAUNCH}\n".encode())
+    os._exit(MachineError.exit_code)
+
+
+def _lifeline(team: Team, addresses: Sequence[str]) -> Lifeline:
+    if team.leads:
+        server, meeting = host_meeting(addresses)
+        team.told(asdict(meeting))
+        return welcome(server, meeting, team.size)
+    return join(addresses, Meeting(**team.told(None)), team.rank)
+
+
+def _addresses(environment: Mapping[str, str]) -> list[str]:
+    """Where rank 0 is, as the launcher told all ranks."""
+    found = [*_hosts(environment)[:1]]
+    listed = [address.rpartition(":")[0] for address in found[0]] if found else []
+    coordinator = environment.get("MLX_JACCL_COORDINATOR", "").rpartition(":")[0]
+    return list(dict.fromkeys(filter(None, [*listed, coordinator, environment.get("NCCL_HOST_IP", "")])))
+
+
+def _hosts(environment: Mapping[str, str]) -> list[list[str]]:
+    """Return `address:port` of each rank of a ring; empty for another backend or a single process."""
+    try:
+        content = Path(environment["MLX_HOSTFILE"]).read_text("utf-8").strip()
+        return [list(map(str, addresses)) for addresses in json.loads(content)] if content else []
+    except (KeyError, OSError, ValueError, TypeError):  # not a ring, or no file of the launcher
+        return []
