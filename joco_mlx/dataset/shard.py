@@ -7,6 +7,7 @@ and travels as it is, its result is bytes, and equal shards give equal bytes; no
 
 import dataclasses
 import json
+import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -25,6 +26,7 @@ from joco_mlx.dataset.plain_git import PlainGit
 from joco_mlx.dataset.scrub import REASON as SECRET
 from joco_mlx.dataset.scrub import scrub
 from joco_mlx.dataset.strict_gates import PATCH_GATES, header_gates
+from joco_mlx.errors import MachineError
 
 EXTRACTOR_VERSION = 1
 """Counts changes of what a shard gives for the same commits; results of another version are made again."""
@@ -81,7 +83,15 @@ _READS = ("minimum_score", "minimum_diff_chars", "maximum_diff_chars", "english_
 
 
 def read_shard(shard: Shard) -> bytes:
-    """Read, judge and scrub the commits of a shard; return `ShardResult.to_bytes`."""
+    """Read, judge and scrub the commits of a shard; return `ShardResult.to_bytes`.
+
+    Raises:
+        MachineError: The repository is not on this machine: a worker elsewhere does not see it.
+    """
+    if not shard.git_dir.is_dir():
+        raise MachineError(
+            f"{shard.git_dir} is not on {platform.node()}.", "Put the repositories where every worker sees them."
+        )
     reader = _Reader(shard)
     lines = b"".join(map(encode_line, reader.records()))
     return ShardResult(reader.funnel, reader.masked, lines).to_bytes()
