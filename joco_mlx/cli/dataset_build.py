@@ -1,5 +1,6 @@
 """`joco-mlx dataset`, continued: many repositories to one dataset, why a commit is in it, and whether it leaks."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,9 @@ def build(
     own_share: Annotated[float | None, option(PersonalConfig, "own_share")] = None,
     mirror: Annotated[Path | None, typer.Option("--mirror", help="Where clones lie and are made.")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; one a core when not given.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Let a Dask cluster read: tcp://HOST:8786.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be fetched, and how long.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that exists.")] = False,
     profile: Annotated[str | None, option(BuildConfig, "profile")] = None,
@@ -48,10 +52,20 @@ def build(
     config = settings(BuildConfig, "build", {key: flags[key] for key in BuildConfig.__dataclass_fields__})
     mixed = settings(PersonalConfig, "personal", {"own_share": own_share})
     from joco_mlx.dataset.build import build as make
+    from joco_mlx.dataset.cluster import cluster_executor
 
-    with render.progress() as progress:
+    with render.progress() as progress, cluster_executor(scheduler) if scheduler else nullcontext() as executor:
         made = make(
-            config, sources or [], out, on=on, personal=mixed, mirrors=mirror, jobs=jobs, progress=progress, force=force
+            config,
+            sources or [],
+            out,
+            on=on,
+            personal=mixed,
+            mirrors=mirror,
+            jobs=jobs,
+            executor=executor,
+            progress=progress,
+            force=force,
         )
     render.say(f"{made.folder}: see README.md in it for sources, funnel and balance.")
     render.say(f"Next: joco-mlx dataset audit {made.folder}")
