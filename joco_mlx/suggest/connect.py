@@ -22,7 +22,12 @@ class Connection:
     file: Path | None = None
     """The tool's own file below the home folder, when it can be written."""
     values: Mapping[str, str] = field(default_factory=dict)
+    start: str = ""
+    """How the tool is started then."""
 
+
+_OCO_TOKENS = 1_000_000
+"""Above its limit opencommit cuts a diff and joins the answers; ours fits the whole diff by itself."""
 
 TOOLS = ("opencommit", "aicommits", "aicommit2", "czg", "lumen", "lazygit")
 
@@ -35,17 +40,24 @@ def connection(tool: str, model: str, url: str) -> Connection:
     """
     openai = {"OPENAI_API_KEY": "ollama", "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_MODEL": model, "type": "conventional"}
     oco = {"OCO_AI_PROVIDER": "ollama", "OCO_MODEL": model, "OCO_API_URL": url}
-    oco |= {"OCO_GITPUSH": "false", "OCO_ONE_LINE_COMMIT": "true"}
+    oco |= {"OCO_GITPUSH": "false", "OCO_ONE_LINE_COMMIT": "true", "OCO_TOKENS_MAX_INPUT": str(_OCO_TOKENS)}
+    czrc = {"openAIToken": "ollama", "apiEndpoint": f"{url}/v1", "apiModel": model}
     lumen = {"provider": "ollama", "model": model}
     made = {
-        "opencommit": Connection(f"oco config set {_words(oco)}", Path(".opencommit"), oco),
-        "aicommits": Connection(f"aicommits config set {_words(openai)}", Path(".aicommits"), openai),
+        "opencommit": Connection(f"oco config set {_words(oco)}", Path(".opencommit"), oco, "oco"),
+        "aicommits": Connection(f"aicommits config set {_words(openai)}", Path(".aicommits"), openai, "aicommits"),
         "aicommit2": Connection(f"aicommit2 config set OLLAMA.model={model} OLLAMA.host={url} OLLAMA.numCtx=8192"),
-        "czg": Connection(f"czg --api-key=ollama --api-endpoint={url}/v1 --api-model={model}"),
+        "czg": Connection(
+            f"czg --api-key=ollama --api-endpoint={url}/v1 --api-model={model}",
+            Path(".config") / ".czrc",
+            czrc,
+            "czg ai",
+        ),
         "lumen": Connection(
             f"LUMEN_AI_PROVIDER=ollama LUMEN_AI_MODEL={model} lumen draft",
             Path(".config") / "lumen" / "lumen.config.json",
             lumen,
+            "lumen draft",
         ),
         "lazygit": Connection(_LAZYGIT),
     }
@@ -70,7 +82,11 @@ def apply(found: Connection, home: Path) -> Path:
         text = path.read_text("utf-8") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as problem:
         raise InputError(f"{path} cannot be read: {problem}.", "Repair it, or set the values by hand.") from None
-    changed = _json(text, found.values, path) if path.suffix == ".json" else _pairs(text, found.values)
+    changed = (
+        _json(text, found.values, path)
+        if path.suffix == ".json" or path.name == ".czrc"
+        else _pairs(text, found.values)
+    )
     if changed != text:
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
         artifacts.write_text(path, changed)

@@ -43,6 +43,17 @@ def test_json_keeps_its_other_entries(tmp_path: Path) -> None:
         apply(connection("lumen", "joco", URL), tmp_path)
 
 
+def test_what_czg_and_opencommit_read(tmp_path: Path) -> None:
+    """The places and names are those of the tools; `scripts/prove tools` runs them."""
+    path = apply(connection("czg", "joco", URL), tmp_path)
+    assert path == tmp_path / ".config" / ".czrc"
+    told = json.loads(path.read_text())
+    assert told == {"openAIToken": "ollama", "apiEndpoint": f"{URL}/v1", "apiModel": "joco"}
+    values = connection("opencommit", "joco", URL).values
+    assert values["OCO_API_URL"] == URL
+    assert int(values["OCO_TOKENS_MAX_INPUT"]) > 100_000  # below that it cuts a big diff and joins the answers
+
+
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not written by joco-mlx"):
         apply(connection("lazygit", "joco", URL), tmp_path)
