@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 from joco_mlx import artifacts
 from joco_mlx.commit.prompt import Template
 from joco_mlx.config import RUNS_FOLDER, TrainConfig, default_of
-from joco_mlx.models.batched import draft_each
+from joco_mlx.models.batched import Reading
 from joco_mlx.models.drafts import Constraint, Draft, Memory, draft
 from joco_mlx.models.folder import ModelFolder
 from joco_mlx.models.generate import complete
@@ -98,16 +98,17 @@ class MlxEngine:
         self, prompts: Sequence[str], *, form: Form | None, temperature: float, max_tokens: int, seeds: Sequence[int]
     ) -> list[Draft]:
         """Return one answer to each of several prompts; together they take less time than one after the other."""
-        return draft_each(
-            self._model,
-            self._tokenizer,
-            self.template,
-            prompts,
-            rules=(self._rules(), [form.grammar()] * len(prompts)) if form else None,
+        return self.read(prompts).drafts(
+            range(len(prompts)),
+            rules=(self.rules(), [form.grammar()] * len(prompts)) if form else None,
             temperature=temperature,
             max_tokens=max_tokens,
             seeds=seeds,
         )
+
+    def read(self, prompts: Sequence[str]) -> Reading:
+        """Return several prompts, read, for whoever answers them in steps."""
+        return Reading(self._model, self._tokenizer, self.template, prompts)
 
     def drafts(
         self,
@@ -124,7 +125,7 @@ class MlxEngine:
             self._tokenizer,
             self.template,
             prompt,
-            rules=(self._rules(), form.grammar()) if form else None,
+            rules=(self.rules(), form.grammar()) if form else None,
             temperatures=temperatures,
             max_tokens=max_tokens,
             seed=secrets.randbits(32),
@@ -132,7 +133,8 @@ class MlxEngine:
             watch=watch,
         )
 
-    def _rules(self) -> Constraint:
+    def rules(self) -> Constraint:
+        """Return what holds an answer to a grammar; made when it is first needed."""
         if self._constraint is None:
             self._constraint = Constraint(self._tokenizer, self.template)
         return self._constraint
