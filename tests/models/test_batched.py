@@ -7,7 +7,7 @@ import pytest
 
 from joco_mlx.commit.message import is_valid
 from joco_mlx.commit.prompt import render
-from joco_mlx.models.batched import draft_each
+from joco_mlx.models.batched import Reading
 from joco_mlx.models.drafts import Constraint, draft
 from joco_mlx.models.folder import ModelFolder, open_folder
 from joco_mlx.models.load import load_model
@@ -30,8 +30,8 @@ def test_together_they_are_what_each_is_alone(
     model, tokenizer, folder = opened
     prompts = [render(folder.template, text) for text in DIFFS]
     held = Constraint(tokenizer, folder.template) if grammar else None
-    together = draft_each(
-        model, tokenizer, folder.template, prompts,
+    together = Reading(model, tokenizer, folder.template, prompts).drafts(
+        range(len(prompts)),
         rules=(held, [grammar] * len(prompts)) if held and grammar else None,
         temperature=0.0, max_tokens=12, seeds=[0] * len(prompts),
     )  # fmt: skip
@@ -49,10 +49,11 @@ def test_each_prompt_has_its_own_seed_and_its_own_grammar(opened: tuple[object, 
     held = Constraint(tokenizer, folder.template)
     forms = [Form(types=(name,)).grammar() for name in ("fix", "docs", "docs")]
 
+    reading = Reading(model, tokenizer, folder.template, prompts)
+
     def ask(seeds: list[int]) -> list[str]:
-        made = draft_each(
-            model, tokenizer, folder.template, prompts,
-            rules=(held, forms), temperature=1.0, max_tokens=12, seeds=seeds,
+        made = reading.drafts(
+            range(3), rules=(held, forms), temperature=1.0, max_tokens=12, seeds=seeds,
         )  # fmt: skip
         return [one.text for one in made]
 
@@ -61,3 +62,34 @@ def test_each_prompt_has_its_own_seed_and_its_own_grammar(opened: tuple[object, 
     assert first[1] == first[2]
     assert ask([1, 2, 3])[:2] == first[:2]
     assert ask([1, 3, 2])[1] != first[1]
+
+
+def test_one_prompt_may_be_answered_more_than_once(opened: tuple[object, Tokenizer, ModelFolder]) -> None:
+    model, tokenizer, folder = opened
+    reading = Reading(model, tokenizer, folder.template, [render(folder.template, text) for text in DIFFS[:2]])
+
+    def ask(rows: list[int]) -> list[str]:
+        made = reading.drafts(rows, rules=None, temperature=0.0, max_tokens=6, seeds=[0] * len(rows))
+        return [one.text for one in made]
+
+    first, second = ask([0, 1])
+    assert first != second
+    assert ask([1, 0, 1]) == [second, first, second]
+    assert ask([0, 1]) == [first, second]
+
+
+def test_beginnings_are_as_likely_as_one_whole_pass_says(opened: tuple[object, Tokenizer, ModelFolder]) -> None:
+    """Judged by the scores of one pass over prompt and beginning, without any memory."""
+    from joco_mlx.models.compute import mx
+
+    model, tokenizer, folder = opened
+    prompts = [render(folder.template, text) for text in DIFFS[:2]]
+    beginnings = ["refactor", "revert", "fix", "feat", "docs"]
+    found = Reading(model, tokenizer, folder.template, prompts).log_probabilities(beginnings)
+    for row, prompt in enumerate(prompts):
+        for place, text in enumerate(beginnings):
+            start, end = tokenizer.encode_prompt(prompt), tokenizer.encode(text)
+            scores = model(mx.array([*start, *end])[None])[0]  # type: ignore[operator]
+            steps = [scores[len(start) - 1 + at] for at in range(len(end))]
+            parts = [step[token] - mx.logsumexp(step) for step, token in zip(steps, end, strict=True)]
+            assert found[row, place] == pytest.approx(sum(float(part) for part in parts), abs=1e-3)
