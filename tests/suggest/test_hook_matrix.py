@@ -53,6 +53,10 @@ SILENT: dict[str, Callable[[Repository], subprocess.CompletedProcess[str]]] = {
     "-C": lambda made: git(made, "commit", "-C", "HEAD"),
     "amend": lambda made: git(made, "commit", "--amend"),
     "amend without an editor": lambda made: git(made, "commit", "--amend", "--no-edit"),
+    "-c": lambda made: git(made, "commit", "-c", "HEAD"),
+    "amend with -m": lambda made: git(made, "commit", "--amend", "-m", "fix: by hand"),
+    "fixup that amends": lambda made: git(made, "commit", "--fixup", "amend:HEAD"),
+    "fixup that rewords": lambda made: git(made, "commit", "--fixup", "reword:HEAD"),
     "fixup": lambda made: git(made, "commit", "--fixup", "HEAD"),
     "squash": lambda made: git(made, "commit", "--squash", "HEAD"),
     "template": lambda made: git(
@@ -101,6 +105,46 @@ def test_merge_squash_cherry_pick_and_rebase_are_left_alone(ready: Repository, h
     sequence = "sed -i.bak s/^pick/reword/"
     assert git(ready, "rebase", "-i", "--root", GIT_SEQUENCE_EDITOR=sequence).returncode == 0
     assert hooked.calls == []
+
+
+SEQUENCES = {"squash": "2s/^pick/squash/", "fixup": "2s/^pick/fixup/", "edit": "1s/^pick/edit/"}
+
+
+@pytest.mark.parametrize("step", SEQUENCES)
+def test_a_rebase_that_changes_commits_is_left_alone(ready: Repository, hooked: Hooked, step: str) -> None:
+    for name in ("c", "d"):
+        stage(ready, name)
+        assert git(ready, "commit", "-m", f"feat: add {name}").returncode == 0
+    done = git(ready, "rebase", "-i", "HEAD~2", GIT_SEQUENCE_EDITOR=f"sed -i.bak {SEQUENCES[step]}")
+    assert done.returncode == 0, done.stderr
+    if step == "edit":
+        stage(ready, "c", "2\n")
+        assert git(ready, "rebase", "--continue").returncode == 0
+    assert hooked.calls == []
+    assert "feat: add c" in ready.git("log", "-2", "--format=%B")
+
+
+def test_autosquash_and_mails_are_left_alone(ready: Repository, hooked: Hooked, tmp_path: Path) -> None:
+    git(ready, "commit", "-m", "feat: add c")
+    stage(ready, "a", "2\n")
+    git(ready, "commit", "--fixup", "HEAD")
+    assert git(ready, "rebase", "-i", "--autosquash", "HEAD~2").returncode == 0
+    mail = ready.write("../mail", ready.git("format-patch", "--stdout", "-1") + "\n")
+    ready.git("reset", "--quiet", "--hard", "HEAD~1")
+    assert git(ready, "am", str(mail)).returncode == 0
+    assert last_message(ready) == "feat: add c"
+    assert hooked.calls == []
+
+
+def test_a_hooks_path_of_the_repository_s_own(
+    repository: Repository, hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.git("config", "core.hooksPath", "tools/git hooks")
+    found = hooked.install(repository, monkeypatch)
+    assert found.path == repository.folder / "tools" / "git hooks" / "prepare-commit-msg"
+    stage(repository)
+    assert git(repository, "commit").returncode == 0
+    assert last_message(repository) == SUGGESTED
 
 
 def test_a_conflict_that_is_resolved_keeps_git_s_message(ready: Repository, hooked: Hooked) -> None:
