@@ -279,6 +279,9 @@ class SuggestConfig:
     candidates: int = _option(1, "Different messages to offer, best first.")
     constrained: bool = _option(True, "Let the model write valid headers of at most 72 characters only.")
     body: bool = _option(False, "Let a body follow the header.")
+    keep_edits: bool = _option(
+        False, "Let the hook keep, on this computer, each diff with what it suggested and what was committed."
+    )
 
     def __post_init__(self) -> None:
         """Refuse values that no model can use."""

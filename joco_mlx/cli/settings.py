@@ -13,8 +13,8 @@ from joco_mlx.models import registry
 
 Config = TypeVar("Config")
 
-# A cloned repository must not choose what is downloaded, run or talked to.
-_NOT_FOR_REPOSITORIES = ("model", "data", "out", "url", "engine")
+# A cloned repository must not choose what is downloaded, run or talked to, nor what is kept of a person's work.
+_NOT_FOR_REPOSITORIES = ("model", "data", "out", "url", "engine", "keep_edits")
 
 
 def option(made: type[Any], name: str, *spellings: str) -> Any:
