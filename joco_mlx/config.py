@@ -198,6 +198,7 @@ class TrainConfig:
     trunk_cache: str = _option(
         "4GB", "With --layers: disk for what the layers below the adapters give, kept between epochs; off for none."
     )
+    samples: int = _option(2, "Validation diffs whose messages are written and told at each validation; 0 for none.")
     seed: int = _option(0, "Seed of the weights, the order, the dropout and the prompt variants.")
     backend: Backend = _option(
         "auto", "What trains: mlx, trl, unsloth, axolotl (only with --write-only), or auto: the best that is able here."
@@ -220,6 +221,7 @@ class TrainConfig:
         _require(self.layers == -1 or self.layers >= 1, "layers", self.layers, "-1 (all) or at least 1")
         _require(bool(self.target_modules), "target_modules", "", "one or more names")
         _require(0 < self.type_weight <= 100, "type_weight", self.type_weight, "more than 0, at most 100")
+        _require(self.samples >= 0, "samples", self.samples, "0 or more")
         _require(0 <= self.prompt_variants <= 1, "prompt_variants", self.prompt_variants, "0 to 1")
         _require(_bytes(self.trunk_cache) is not None, "trunk_cache", self.trunk_cache, "a size such as 4GB, or off")
         _require(self.seed >= 0, "seed", self.seed, "0 or more")

@@ -67,6 +67,14 @@ class LiveRun:
             self._metrics.write(json.dumps(figures, allow_nan=False) + "\n")
             self._metrics.flush()
 
+    def write_sample(self, line: dict[str, Any]) -> None:
+        """Add one line to samples.jsonl."""
+        path = self.folder / SAMPLES
+        with artifacts.telling_disk_errors(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
     def sync(self) -> None:
         """Make the lines of metrics.jsonl survive a power cut."""
         with artifacts.telling_disk_errors(self.folder / METRICS):
@@ -75,7 +83,7 @@ class LiveRun:
     def finish(self, parents: Mapping[str, str], files: Sequence[Path], **more: Any) -> artifacts.Artifact:
         """Set the state to finished, with `more` in run.json, and seal the folder."""
         self.set_state("finished", **more)
-        own = [self.folder / RUN_FILE, self.folder / METRICS]
+        own = [self.folder / name for name in (RUN_FILE, METRICS, SAMPLES) if (self.folder / name).is_file()]
         return artifacts.seal(self.folder, "run", config=self.document["config"], parents=parents, files=[*own, *files])
 
 
