@@ -46,6 +46,9 @@ def train(
     quantize_base: Annotated[str | None, option(TrainConfig, "quantize_base")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with a [train] table.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and load no weights.")] = False,
+    write_only: Annotated[
+        Path | None, typer.Option("--write-only", help="With --backend axolotl: folder to write for Axolotl.")
+    ] = None,
     supervise: Annotated[
         bool,
         typer.Option(
