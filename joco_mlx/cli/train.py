@@ -69,6 +69,9 @@ def train(
     else:
         _refuse_without_resume(run)
         chosen = train_settings(flags, file=config)
+        if write_only is not None:
+            _write_only(chosen, write_only, json=json)
+            return
     with render.progress() as progress:
         if chosen is not None and dry_run:
             _show_plan(chosen, json=json, progress=progress)
@@ -93,6 +96,22 @@ def _trained(
     else:
         made = (supervise if supervised else here).train(config, progress=progress)
     return made
+
+
+def _write_only(config: TrainConfig, folder: Path, *, json: bool) -> None:
+    from joco_mlx.train.backends import axolotl
+
+    if config.backend != "axolotl":
+        raise UsageError(
+            f"--write-only is for --backend axolotl, not {config.backend}.", "Leave --write-only out, and it trains."
+        )
+    with render.progress() as progress:
+        written = axolotl.write(config, folder, progress=progress)
+    if json:
+        render.say_json({"folder": folder, "records": written.records, "launch": written.launch})
+        return
+    render.say(f"Written: {folder}, {written.records:,} records and {written.validation_records:,} to validate on")
+    render.say(f"Next, on a machine with a card: {written.launch}")
 
 
 def _refuse_beside_resume(config: Path | None, *, dry_run: bool) -> None:
