@@ -66,13 +66,17 @@ def read_commits(
     """
     mark = f"=joco-{secrets.token_hex(16)}=\n".encode()
     index = 0
-    with tempfile.TemporaryFile() as requests, tempfile.TemporaryFile() as complaints:
+    with (
+        git.without_attributes() as plain,
+        tempfile.TemporaryFile() as requests,
+        tempfile.TemporaryFile() as complaints,
+    ):
         requests.writelines(name.encode("ascii") + b"\n" + mark for name in hashes)
         while index < len(hashes):
             requests.seek(index * (len(hashes[0]) + 1 + len(mark)))
             complaints.seek(0)
             complaints.truncate()
-            with git.stream(*_diff_tree(patches), stdin=requests, stderr=complaints) as child:
+            with plain.stream(*_diff_tree(patches), stdin=requests, stderr=complaints) as child:
                 for content in _frames(child.stdout, mark, maximum_bytes):
                     yield _read(hashes[index], content)
                     index += 1

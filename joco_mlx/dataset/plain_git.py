@@ -5,10 +5,12 @@ Decides which settings, variables and files may not change what git prints. Leav
 Tree-to-tree diffs come from plumbing, which ignores most of a user's settings; the rest is switched off here: colour,
 textconv, external diffs, prefixes, grafts, replaced objects, and fetching missing objects from a promisor remote. A bare
 mirror has no work tree to read attributes from, so a clone must not either: git's own folder stands for the work tree,
-and the index is one that does not exist.
+and the index is one that does not exist. No setting switches `info/attributes` off; where there is such a file, an empty
+repository with the same objects is asked instead.
 """
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from joco_mlx import process
+from joco_mlx.errors import MachineError
 
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _SETTINGS = (
@@ -66,6 +69,8 @@ class PlainGit:
     """git on one repository, deaf to every setting outside this module."""
 
     git_dir: Path
+    objects: Path | None = None
+    """Where the objects are, when that is in another repository."""
 
     def command(self, *words: str) -> list[str]:
         """Return the command line of a git command."""
@@ -75,19 +80,51 @@ class PlainGit:
 
     def run(self, *words: str) -> process.Finished:
         """Run a git command that prints little to its end."""
-        return process.run(self.command(*words), env=_environment(None))
+        return process.run(self.command(*words), env=self._environment(None))
+
+    @contextmanager
+    def without_attributes(self) -> Iterator["PlainGit"]:
+        """Give git on the same objects, but without this repository's `info/attributes`; it knows no branch and no tag.
+
+        Raises:
+            MachineError: git cannot make the empty repository that this takes.
+        """
+        shared = self._shared()
+        attributes = shared / "info" / "attributes"
+        if not attributes.is_file() or attributes.stat().st_size == 0:
+            yield self
+            return
+        hashes = self.run("rev-parse", "--show-object-format").stdout.decode("ascii").strip()
+        with tempfile.TemporaryDirectory(prefix="joco-mlx-git-") as folder:
+            words = ["git", "init", "--quiet", "--bare", "--template=", f"--object-format={hashes}", folder]
+            made = process.run(words, env=self._environment(None))
+            if made.code != 0:
+                raise MachineError(
+                    f"git cannot make a repository in {folder}: {made.complaint}.", f"Or move {attributes} away."
+                )
+            yield PlainGit(Path(folder), shared / "objects")
+
+    def _shared(self) -> Path:
+        """Return the folder that all worktrees of a repository share."""
+        pointer = self.git_dir / "commondir"
+        return self.git_dir / pointer.read_text("utf-8").strip() if pointer.is_file() else self.git_dir
 
     @contextmanager
     def stream(
         self, *words: str, stdin: IO[bytes], stderr: IO[bytes], graft_file: Path | None = None
     ) -> Iterator[process.Child]:
         """Run a git command whose output is read while it runs; `graft_file` holds parents of our own choice."""
-        with process.stream(self.command(*words), stdin=stdin, stderr=stderr, env=_environment(graft_file)) as child:
+        with process.stream(
+            self.command(*words), stdin=stdin, stderr=stderr, env=self._environment(graft_file)
+        ) as child:
             yield child
 
-
-def _environment(graft_file: Path | None) -> dict[str, str | None]:
-    """Return our variables, and None for every other variable that git reads (a hook sets GIT_DIR, for one)."""
-    foreign: Sequence[str] = [name for name in os.environ if name.startswith("GIT_") and name not in _KEPT]
-    made: dict[str, str | None] = {**dict.fromkeys(foreign), **_VARIABLES}
-    return made if graft_file is None else {**made, "GIT_GRAFT_FILE": str(graft_file)}
+    def _environment(self, graft_file: Path | None) -> dict[str, str | None]:
+        """Return our variables, and None for every other variable that git reads (a hook sets GIT_DIR, for one)."""
+        foreign: Sequence[str] = [name for name in os.environ if name.startswith("GIT_") and name not in _KEPT]
+        made: dict[str, str | None] = {**dict.fromkeys(foreign), **_VARIABLES}
+        if graft_file is not None:
+            made["GIT_GRAFT_FILE"] = str(graft_file)
+        if self.objects is not None:
+            made["GIT_OBJECT_DIRECTORY"] = str(self.objects.absolute())
+        return made
