@@ -135,6 +135,17 @@ HOSTILE_SETTINGS = {
     "diff.context": "0",
     "diff.renames": "false",
     "diff.suppressBlankEmpty": "true",
+    "diff.orderFile": "order",
+    "diff.interHunkContext": "9",
+    "diff.indentHeuristic": "false",
+    "diff.renameLimit": "1",
+    "diff.relative": "true",
+    "diff.wsErrorHighlight": "all",
+    "diff.colorMoved": "zebra",
+    "diff.dirstat": "lines",
+    "diff.statGraphWidth": "3",
+    "diff.ignoreSubmodules": "all",
+    "diff.wordRegex": ".",
     "diff.shout.textconv": "tr a-z A-Z <",
     "diff.shout.xfuncname": "^(.*)$",
     "log.showSignature": "true",
@@ -185,6 +196,30 @@ def test_attributes_in_a_work_tree_do_not_count(
     assert "-1\n+2\n" in last_patch(Repository(Path()))
 
 
+@pytest.mark.parametrize("hashes", ["sha1", "sha256"])
+@pytest.mark.parametrize("kind", ["clone", "worktree", "mirror"])
+def test_the_attributes_of_one_clone_do_not_count(tmp_path: Path, kind: str, hashes: str) -> None:
+    origin = Repository(tmp_path / "origin")
+    origin.folder.mkdir()
+    origin.git("init", "--quiet", "--initial-branch=main", f"--object-format={hashes}")
+    origin.commit("feat: root", {"a.py": "def f():\n" + "    x\n" * 9 + "    y\n", "b.lock": "1\n"})
+    origin.commit("fix: two", {"a.py": "def f():\n" + "    x\n" * 9 + "    z\n", "b.lock": "2\n"})
+    plain = commits(origin)
+    target = origin.folder
+    info = target / ".git" / "info"
+    if kind == "mirror":
+        target = tmp_path / "mirror.git"
+        origin.git("clone", "--quiet", "--bare", "--shared", ".", str(target))
+        info = target / "info"
+    elif kind == "worktree":
+        target = tmp_path / "tree"
+        origin.git("worktree", "add", "--quiet", "--detach", str(target))
+    info.mkdir(exist_ok=True)
+    (info / "attributes").write_text("*.py diff=python -diff\n*.lock binary\n")
+    assert commits(Repository(target)) == plain
+    assert "-1\n+2\n" in plain[-1].patch
+
+
 def test_replaced_objects_are_read_as_committed(repository: Repository) -> None:
     repository.commit("feat: root", {"a": "1\n"})
     name = repository.commit("fix: two", {"a": "2\n"})
@@ -228,7 +263,7 @@ def test_a_promisor_remote_is_never_asked(repository: Repository, tmp_path: Path
 
 
 def test_a_file_of_one_huge_line_is_not_kept_in_memory(repository: Repository) -> None:
-    megabytes = 24
+    megabytes = 100
     repository.commit("feat: root", {"a": "1\n"})
     huge = repository.commit("feat: huge", {"huge.json": b"x" * (megabytes << 20)})
     repository.commit("fix: two", {"a": "2\n"})
