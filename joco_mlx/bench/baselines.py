@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias, get_args
 from joco_mlx.commit.classify import NOISE
 from joco_mlx.commit.diff import FileChange, parse_diff
 from joco_mlx.commit.message import Message, parse
+from joco_mlx.commit.path_rules import type_by_paths
 from joco_mlx.commit.record import Record
 from joco_mlx.errors import InputError, UsageError
 
@@ -25,7 +26,6 @@ Baseline: TypeAlias = Callable[[Record], str]
 """From a record to a message; only the record's diff and repository are looked at."""
 
 MAXIMUM_NAME_CHARS = 40
-_TYPE_OF_CLASS = {"docs": "docs", "test": "test", "ci": "ci", "build": "build", "lock": "build"}
 
 
 def named(model: str) -> BaselineName | None:
@@ -69,7 +69,7 @@ def make(name: BaselineName, train: Sequence[Record]) -> Baseline:
 def by_paths(record: Record) -> str:
     """Read the type off the classes of the changed files: all docs is `docs`, a new source file `feat`, else `fix`."""
     changes = parse_diff(record.input)
-    return written(_type_by_paths(changes), changes)
+    return written(type_by_paths(changes), changes)
 
 
 def by_majority(train: Sequence[Record]) -> Baseline:
@@ -119,17 +119,6 @@ def written(kind: str, changes: Sequence[FileChange], *, scope: str | None = Non
     most = max(changes, key=lambda change: (change.kind not in NOISE, change.added + change.deleted), default=None)
     name = PurePosixPath(most.path).stem[:MAXIMUM_NAME_CHARS].strip(" .") if most else ""
     return Message(kind, f"{verb} {name or 'files'}", scope).format()
-
-
-def _type_by_paths(changes: Sequence[FileChange]) -> str:
-    kinds = {change.kind for change in changes} - {"generated", "changelog"}
-    types = {_TYPE_OF_CLASS.get(kind, "source") for kind in kinds}
-    if len(types) == 1 and "source" not in types:
-        return types.pop()
-    if "source" not in types:
-        return _commonest(_TYPE_OF_CLASS.get(change.kind, "chore") for change in changes) if changes else "chore"
-    source = [change for change in changes if change.kind == "source"]
-    return "feat" if any(change.status == "A" for change in source) else "fix"
 
 
 def _messages(records: Sequence[Record]) -> list[Message]:
