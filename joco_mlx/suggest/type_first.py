@@ -1,0 +1,89 @@
+"""The type is decided before the words: by what the model says of all types, corrected by a prior, then the rest.
+
+Decides which types are tried and which answer is taken: the one whose type and words together are likeliest. Leaves the
+correction to `type_prior`, and every header that comes out is of the form.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from joco_mlx.commit.diff import parse_diff
+from joco_mlx.commit.grammar import TYPES
+from joco_mlx.commit.path_rules import type_by_paths
+from joco_mlx.models.batched import Reading
+from joco_mlx.models.drafts import Constraint, Draft
+from joco_mlx.suggest.grammar import Form
+from joco_mlx.suggest.type_prior import Floats, TypePrior
+
+
+class Reader(Protocol):
+    """What is needed of an engine."""
+
+    def read(self, prompts: Sequence[str]) -> Reading:
+        """Return several prompts, read."""
+
+    def rules(self) -> Constraint:
+        """Return what holds an answer to a grammar."""
+
+
+def paths_of(diff: str) -> str:
+    """Return what the path rules say of a diff."""
+    return type_by_paths(parse_diff(diff))
+
+
+def answers(
+    engine: Reader,
+    prompts: Sequence[str],
+    paths: Sequence[str],
+    *,
+    form: Form,
+    prior: TypePrior,
+    tried: int,
+    temperature: float,
+    max_tokens: int,
+    seeds: Sequence[int],
+) -> list[Draft]:
+    """Return one answer to each prompt.
+
+    Args:
+        engine: Reads and writes.
+        prompts: From `commit.prompt.render`.
+        paths: What the path rules say of each diff: `paths_of`.
+        form: What headers are allowed, types among it.
+        prior: Corrects what the model says of the types.
+        tried: How many types, the likeliest first, get words; 1 takes the likeliest type without looking at words.
+        temperature: Of the words; the types are not drawn.
+        max_tokens: Longest answer.
+        seeds: Of the draws, one for each prompt.
+    """
+    reading = engine.read(prompts)
+    beliefs = prior.log_posterior(reading.log_probabilities(TYPES), paths)
+    chosen = [likeliest(row, form.types, tried) for row in beliefs]
+    rows = [number for number, kinds in enumerate(chosen) for _ in kinds]
+    forms = [replace(form, types=(kind,)) for kinds in chosen for kind in kinds]
+    drafts = reading.drafts(
+        rows,
+        rules=(engine.rules(), [one.grammar() for one in forms]),
+        temperature=temperature,
+        max_tokens=max_tokens,
+        seeds=[seeds[row] for row in rows],
+    )
+    scores = [
+        beliefs[row, TYPES.index(one.types[0])] + (draft.likelihood or 0.0)
+        for row, one, draft in zip(rows, forms, drafts, strict=True)
+    ]
+    return [drafts[best(scores, rows, number)] for number in range(len(prompts))]
+
+
+def likeliest(beliefs: Floats, allowed: Sequence[str], count: int) -> list[str]:
+    """Return the `count` types that are believed most, of those that are allowed; of equals the first of `TYPES`."""
+    order = np.argsort(-beliefs, kind="stable")
+    return [TYPES[place] for place in order if TYPES[place] in allowed][:count]
+
+
+def best(scores: Sequence[float], rows: Sequence[int], row: int) -> int:
+    """Return the place of the highest score among those of `row`; of equals the first."""
+    return max((place for place, one in enumerate(rows) if one == row), key=lambda place: scores[place])
