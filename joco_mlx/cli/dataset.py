@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from joco_mlx.cli import dataset_build, dataset_forms, dataset_stats, render
+from joco_mlx.cli import dataset_build, dataset_forms, dataset_stats, edits, render
 from joco_mlx.cli.settings import option, settings
 from joco_mlx.config import CurateConfig, ExtractConfig
 
@@ -22,6 +22,7 @@ for command in (
 ):
     app.command()(command)
 app.command("import")(dataset_forms.import_)
+app.command("from-edits")(edits.from_edits)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[Path, typer.Argument(help="Dataset folder.")]

@@ -12,6 +12,7 @@ from joco_mlx.cli import (
     bench,
     connect,
     dataset,
+    edits,
     export,
     hook,
     models,
@@ -53,6 +54,7 @@ for command in (
     use.use,
     serve.serve,
     connect.connect,
+    edits.forget,
 ):
     app.command()(command)
 

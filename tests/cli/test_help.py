@@ -19,6 +19,8 @@ COMMANDS = (
     "use",
     "serve",
     "connect",
+    "forget",
+    "dataset from-edits",
     "dataset",
     "dataset extract",
     "dataset curate",
