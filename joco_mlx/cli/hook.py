@@ -66,6 +66,17 @@ def run(message: Annotated[Path, typer.Argument(help="The file that git gives to
     with render.progress() as progress:
         found = candidates(config, patch, asked=conventions(Path()), progress=progress)
     fill.write_message(message, fill.filled(before, found[0].message, comments))
+    if config.keep_edits:
+        _keep(patch, found[0].message)
+
+
+def _keep(patch: str, suggested: str) -> None:
+    """Keep a suggestion for whoever asked for that, and look what became of the earlier ones."""
+    from joco_mlx.dataset import edits
+
+    edits.settle(Path())
+    if not edits.keep(Path(), patch, suggested):
+        render.warn(f"This diff has more than {edits.LARGEST_DIFF_CHARS:,} characters and is not kept.")
 
 
 def _show(found: "HookState") -> None:
