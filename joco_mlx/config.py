@@ -328,6 +328,10 @@ class BenchConfig:
     like: str | None = _option(
         None, "Run that fits the diffs, for its base model or for a server's: its length, its tokens, and its dataset."
     )
+    type_prior: Path | None = _option(
+        None, "Decide the type first, corrected by this file of `bench calibrate`; answers are constrained."
+    )
+    tried_types: int = _option(1, "With --type-prior: types that get words; the likeliest type and words are taken.")
     seed: int = _option(0, "Seed of the answers and of the intervals.")
     train: Path | None = _option(
         None, "Dataset that baselines learn from and that cases must not be in; the model's own when not given."
@@ -345,6 +349,10 @@ class BenchConfig:
 
 
 def _require(holds: bool, name: str, value: object, wanted: str) -> None:
+        _require(1 <= self.tried_types <= 11, "tried_types", self.tried_types, "1 to 11")
+        _require(
+            self.type_prior is None or self.engine == "mlx", "type_prior", self.type_prior, "used with --engine mlx"
+        )
     if not holds:
         raise UsageError(f"{flag(name)} is {value}, but must be {wanted}.", f"Give {flag(name)} a value: {wanted}.")
 
