@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from joco_mlx import artifacts
 from joco_mlx.bench.subject import DIFF_MARK, Answerer, Question, Subject
 from joco_mlx.commit.prompt import diff_budget, render, user_text
 from joco_mlx.config import RUNS_FOLDER, BenchConfig
+from joco_mlx.models.drafts import Draft
 from joco_mlx.models.runs import RUN_FILE, Run, open_run
 from joco_mlx.progress import Progress
+from joco_mlx.suggest import type_first
 from joco_mlx.suggest.engines import Chosen, MlxEngine, choose
 from joco_mlx.suggest.grammar import Form
+from joco_mlx.suggest.type_prior import TypePrior
 
 
 def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
@@ -31,13 +35,16 @@ def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
     if like is not None:
         chosen = replace(chosen, max_seq_length=like.config.max_seq_length)
     adapter = artifacts.sha256(chosen.adapter / "adapters.safetensors") if chosen.adapter else None
-    identity = {
+    identity: dict[str, Any] = {
         "model": chosen.folder.name,
         "base": chosen.folder.digest,
         "adapter": adapter,
         "template": chosen.folder.template.name,
         "max_seq_length": chosen.max_seq_length,
     }
+    prior = TypePrior.read(config.type_prior) if config.type_prior else None
+    if config.type_prior:
+        identity["type_prior"] = artifacts.sha256(config.type_prior)
     seen = run or like
     train, digest = (config.train, None) if config.train or not seen else (Path(seen.dataset.path), seen.dataset.digest)
     return Subject(
@@ -46,7 +53,7 @@ def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
         render(chosen.folder.template, DIFF_MARK),
         train,
         digest,
-        lambda: _asking(MlxEngine(chosen, progress=progress), config),
+        lambda: _asking(MlxEngine(chosen, progress=progress), config, prior),
         at_once=config.batch_size,
     )
 
@@ -63,19 +70,20 @@ def _run_of(model: str | None, chosen: Chosen) -> Run | None:
     return next((open_run(place) for place in found if artifacts.sha256(place / artifacts.MANIFEST) == made_from), None)
 
 
-def _asking(engine: MlxEngine, config: BenchConfig) -> Answerer:
+def _asking(engine: MlxEngine, config: BenchConfig, prior: TypePrior | None) -> Answerer:
     budget = diff_budget(engine.template, engine.max_seq_length, engine.count)
-    form = Form() if config.constrained else None
+    form = Form() if config.constrained or prior else None
+
+    def drafts(questions: Sequence[Question]) -> list[Draft]:
+        texts = (user_text(question.record.input, budget, engine.count) for question in questions)
+        prompts, seeds = [render(engine.template, text) for text in texts], [question.seed for question in questions]
+        how: Any = {"temperature": config.temperature, "max_tokens": config.max_tokens, "seeds": seeds}
+        if form is None or prior is None:
+            return engine.answers(prompts, form=form, **how)
+        paths = [type_first.paths_of(question.record.input) for question in questions]
+        return type_first.answers(engine, prompts, paths, form=form, prior=prior, tried=config.tried_types, **how)
 
     def answer(questions: Sequence[Question]) -> list[str]:
-        texts = (user_text(question.record.input, budget, engine.count) for question in questions)
-        drafts = engine.answers(
-            [render(engine.template, text) for text in texts],
-            form=form,
-            temperature=config.temperature,
-            max_tokens=config.max_tokens,
-            seeds=[question.seed for question in questions],
-        )
-        return [form.shortened(draft.text, was_cut=draft.was_cut) if form else draft.text for draft in drafts]
+        return [form.shortened(one.text, was_cut=one.was_cut) if form else one.text for one in drafts(questions)]
 
     return answer

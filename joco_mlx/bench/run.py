@@ -65,10 +65,7 @@ def run(
     watched = progress or Silent()
     chosen = subject(config, cases, progress=watched)
     everything = asked.read_cases(cases, config.max_cases)
-    leaks = _leaks(chosen, everything, config, watched)
-    kept = [case for case in everything if leaks is None or case.key not in leaks.ways]
-    if not kept:
-        raise InputError(f"All {len(everything)} cases stand in the training data.", "Take other cases.")
+    kept, leaks = without_leaks(chosen, everything, config, watched)
     document = _document(config, chosen, kept, leaks)
     folder = out or BENCH_FOLDER / (run_id or _name(chosen, cases, document))
     with LiveBench.open(folder, document, kept) as live:
@@ -76,6 +73,21 @@ def run(
             _ask_all(live, chosen, kept, config, watched)
             _conclude(folder, chosen, document, config.seed)
     return open_bench(folder)
+
+
+def without_leaks(
+    chosen: Subject, cases: Sequence[Case], config: BenchConfig, progress: Progress
+) -> tuple[list[Case], Leaks | None]:
+    """Return the cases that a model was not trained on, and what was found of the others; None when nobody could look.
+
+    Raises:
+        InputError: Cases were trained on and nobody allowed for that, or all were.
+    """
+    leaks = _leaks(chosen, cases, config, progress)
+    kept = [case for case in cases if leaks is None or case.key not in leaks.ways]
+    if not kept:
+        raise InputError(f"All {len(cases)} cases stand in the training data.", "Take other cases.")
+    return kept, leaks
 
 
 def _leaks(chosen: Subject, cases: Sequence[Case], config: BenchConfig, progress: Progress) -> Leaks | None:
@@ -115,7 +127,7 @@ def _training_records(chosen: Subject) -> tuple[Record, ...]:
 def _document(config: BenchConfig, chosen: Subject, cases: Sequence[Case], leaks: Leaks | None) -> dict[str, Any]:
     """Return what decides every answer and figure: what `bench.json` holds, without times and places."""
     settings = dataclasses.asdict(config)
-    for place in ("model", "url", "train", "timeout_seconds", "max_cases", "allow_leak", "like"):
+    for place in ("model", "url", "train", "timeout_seconds", "max_cases", "allow_leak", "like", "type_prior"):
         del settings[place]
     return {
         "name": chosen.name,
