@@ -30,6 +30,8 @@ def run(
     temperature: Annotated[float | None, option(BenchConfig, "temperature")] = None,
     max_tokens: Annotated[int | None, option(BenchConfig, "max_tokens")] = None,
     constrained: Annotated[bool | None, option(BenchConfig, "constrained")] = None,
+    type_prior: Annotated[Path | None, option(BenchConfig, "type_prior")] = None,
+    tried_types: Annotated[int | None, option(BenchConfig, "tried_types")] = None,
     like: Annotated[str | None, option(BenchConfig, "like")] = None,
     batch_size: Annotated[int | None, option(BenchConfig, "batch_size")] = None,
     timeout_seconds: Annotated[float | None, option(BenchConfig, "timeout_seconds", "--timeout")] = None,
@@ -52,6 +54,27 @@ def run(
 
     render.table(("Figure", "Value", "95 % interval"), figures(done.metrics), right=("Value",))
     render.say(f"\n{done.artifact.folder / 'summary.md'}: {done.metrics['cases']:,} cases.")
+
+
+@app.command()
+def calibrate(
+    cases: Annotated[Path, typer.Option("--cases", help="Held-out records: the validation split of the dataset.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write, for `bench run --type-prior`.")],
+    model: Annotated[str | None, option(BenchConfig, "model")] = None,
+    max_cases: Annotated[int | None, option(BenchConfig, "max_cases", "--max")] = None,
+    train: Annotated[Path | None, option(BenchConfig, "train")] = None,
+    batch_size: Annotated[int | None, option(BenchConfig, "batch_size")] = None,
+    allow_leak: Annotated[bool | None, option(BenchConfig, "allow_leak", "--allow-leak")] = None,
+) -> None:
+    """Fit what a model says of the types to what people chose, on records it was not trained on."""
+    flags = dict(locals())
+    config = settings(BenchConfig, "bench", {key: flags.get(key) for key in BenchConfig.__dataclass_fields__})
+    from joco_mlx.bench.calibrate import calibrate as fit
+
+    with render.progress() as progress:
+        prior = fit(config, cases, out, progress=progress)
+    render.say(f"{out}: fitted on {prior.records:,} records, scale {prior.scale:.2f}.")
+    render.say("Next: joco-mlx bench run --type-prior " + str(out))
 
 
 @app.command()
