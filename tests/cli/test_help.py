@@ -38,6 +38,7 @@ COMMANDS = (
     "bench run",
     "bench runs",
     "bench compare",
+    "bench calibrate",
     "ollama",
     "ollama create",
     "hook",
