@@ -1,7 +1,7 @@
 """Proves that a tuned model is better than its base and than every baseline, or says by how much it is not.
 
-Asks all of them the same cases: baselines, the untuned base, the run free and held to the form, and the GGUF that the run
-exports, served by the real llama.cpp. A killed proof goes on with the case where it was. With fewer than 300 cases the
+Asks all of them the same cases: baselines, the untuned base, the run free, held to the form and with the type decided
+first, and the GGUF that the run exports, served by the real llama.cpp. A killed proof goes on with the case where it was. With fewer than 300 cases the
 section is shown and not written.
 
     scripts/prove bench --run runs/mine --cases dataset/test.jsonl --train dataset
@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from judges.llama_server import LlamaServer  # type: ignore[import-not-found]
 
+from joco_mlx.bench.calibrate import calibrate
 from joco_mlx.bench.finished import Bench
 from joco_mlx.bench.run import run
 from joco_mlx.bench.summary import number, table
@@ -90,13 +91,26 @@ def everything(tuned: Run, train: Path, maximum: int | None, out: Path) -> list[
     def config(model: str, **more: object) -> BenchConfig:
         return BenchConfig(model=model, train=train, max_cases=maximum, max_tokens=MAX_TOKENS, allow_leak=True, **more)  # type: ignore[arg-type]
 
+    prior = fitted(tuned, train, out)
     return [
         *(Asked(f"baseline:{name}", config(f"baseline:{name}")) for name in BASELINES),
         Asked("tuned", config(str(tuned.folder))),
         Asked("tuned, constrained", config(str(tuned.folder), constrained=True)),
+        Asked("tuned, type first", config(str(tuned.folder), type_prior=prior)),
+        Asked("tuned, 3 types tried", config(str(tuned.folder), type_prior=prior, tried_types=3)),
         Asked("GGUF", config("gguf", engine="openai", like=str(tuned.folder)), exported(tuned, out)),
         Asked("base", config(tuned.base.path, like=str(tuned.folder))),
     ]
+
+
+def fitted(tuned: Run, train: Path, out: Path) -> Path:
+    """Return the run's prior of types, fitted once on the validation split of its dataset."""
+    path = out / "types.json"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        config = BenchConfig(model=str(tuned.folder), train=train, max_cases=ENOUGH_CASES, allow_leak=True)
+        calibrate(config, train / "validation.jsonl", path)
+    return path
 
 
 def exported(tuned: Run, out: Path) -> Path:
