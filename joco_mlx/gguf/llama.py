@@ -100,14 +100,13 @@ class Llama:
         self._size = self._call("llama_vocab_n_tokens", ctypes.c_int32, ctypes.c_void_p)(self._vocabulary)
 
     def _loaded(self, folder: Path) -> ctypes.CDLL:
-        for name in _LIBRARIES:
-            library = ctypes.CDLL(str(_files(folder, name)[0]), ctypes.RTLD_GLOBAL)
-            if name == "libggml.":
-                library.ggml_backend_load_all_from_path(str(folder).encode())
+        base, ggml, llama = (ctypes.CDLL(str(_files(folder, name)[0]), ctypes.RTLD_GLOBAL) for name in _LIBRARIES)
         self._callback = _LogCallback(self._listen)
-        library.llama_log_set(self._callback, None)
-        library.llama_backend_init()
-        return library
+        base.ggml_log_set(self._callback, None)
+        ggml.ggml_backend_load_all_from_path(str(folder).encode())
+        llama.llama_log_set(self._callback, None)
+        llama.llama_backend_init()
+        return llama
 
     def _listen(self, _: int, text: bytes | None, __: int | None) -> None:
         self._said = [*self._said, (text or b"").decode("utf-8", "replace").strip()][-_KEPT_LINES:]
