@@ -1,5 +1,6 @@
 """`joco-mlx fuse` and `joco-mlx gguf`: from a run to a model folder or to what Ollama takes."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,10 +9,13 @@ import typer
 from joco_mlx.cli import render
 from joco_mlx.cli.settings import option, settings
 from joco_mlx.config import FuseConfig
+from joco_mlx.errors import VerificationError
 
 if TYPE_CHECKING:
+    from joco_mlx.bench.heard import Heard
     from joco_mlx.export import OllamaFiles
     from joco_mlx.gguf.verify import Report
+    from joco_mlx.progress import Progress
 
 gguf_app = typer.Typer(help="Look at GGUF files and check them.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -54,18 +58,42 @@ def fuse(
 def verify(
     file: Annotated[Path, typer.Argument(help="GGUF to check.")],
     against: Annotated[Path, typer.Option("--against", help="Run or model folder that it was made from.")],
+    logits: Annotated[bool, typer.Option("--logits", help="Also ask llama.cpp's libraries in LLAMA_LIB_DIR.")] = False,
+    data: Annotated[Path | None, typer.Option("--data", help="Dataset whose held-out records --logits asks.")] = None,
+    prompts: Annotated[int, typer.Option("--prompts", min=1, help="How many records --logits asks.")] = 16,
     json: Json = False,
 ) -> None:
-    """Check a GGUF tensor by tensor against the model that it was made from, with a decoder that is not ours."""
+    """Check a GGUF tensor by tensor against the model that it was made from, with a decoder that is not ours.
+
+    With --logits llama.cpp answers real prompts: its tokens, and how far it is from the model in what it writes next.
+    """
     from joco_mlx.export import verify_gguf
 
     with render.progress() as progress:
         report = verify_gguf(file, against, progress=progress)
-    if json:
-        render.say_json(_as_json(report))
-    else:
-        _show_report(report)
+        heard = _hear(file, against, data, prompts, progress) if logits and not report.problems else None
+    _tell(report, heard, json=json)
     report.require_sound()
+    if heard and heard.differing_texts:
+        raise VerificationError(f"llama.cpp cuts {heard.differing_texts} of {heard.texts} prompts into other tokens.")
+
+
+def _hear(file: Path, against: Path, data: Path | None, prompts: int, progress: "Progress") -> "Heard":
+    from joco_mlx.bench.heard import hear_gguf
+
+    return hear_gguf(file, against, data=data, most=prompts, progress=progress)
+
+
+def _tell(report: "Report", heard: "Heard | None", *, json: bool) -> None:
+    if json:
+        render.say_json(_as_json(report) | ({"llama.cpp": asdict(heard)} if heard else {}))
+        return
+    _show_report(report)
+    if heard:
+        render.say(
+            f"llama.cpp, on {heard.texts} prompts: {heard.differing_texts} with other tokens; KL to the trained model "
+            f"{heard.divergence:.4f} nats, the same first choice at {heard.agreement:.1%} of {heard.places} places."
+        )
 
 
 @gguf_app.command()
