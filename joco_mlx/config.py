@@ -46,6 +46,7 @@ Profile = Literal["single-repository", "many-repositories"]
 AdapterKind = Literal["lora", "rslora", "dora"]
 Backend = Literal["auto", "mlx", "trl", "unsloth", "axolotl"]
 QuantizeBase = Literal["auto", "nf4", "none"]
+Tracker = Literal["none", "tensorboard"]
 Config = TypeVar("Config")
 _UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
 
@@ -199,6 +200,9 @@ class TrainConfig:
         "4GB", "With --layers: disk for what the layers below the adapters give, kept between epochs; off for none."
     )
     samples: int = _option(2, "Validation diffs whose messages are written and told at each validation; 0 for none.")
+    tracker: Tracker = _option(
+        "none", "Also write the figures for: none, or tensorboard (needs joco-mlx[tensorboard])."
+    )
     seed: int = _option(0, "Seed of the weights, the order, the dropout and the prompt variants.")
     backend: Backend = _option(
         "auto", "What trains: mlx, trl, unsloth, axolotl (only with --write-only), or auto: the best that is able here."
@@ -324,14 +328,14 @@ class BenchConfig:
     max_tokens: int = _option(ANSWER_TOKENS, "Longest answer in tokens.")
     timeout_seconds: float = _option(120.0, "How long a server may take for one answer.")
     constrained: bool = _option(False, "Let the model write valid headers of at most 72 characters only.")
-    batch_size: int = _option(8, "Cases that a model in this process answers at once; 1 takes the least memory.")
-    like: str | None = _option(
-        None, "Run that fits the diffs, for its base model or for a server's: its length, its tokens, and its dataset."
-    )
     type_prior: Path | None = _option(
         None, "Decide the type first, corrected by this file of `bench calibrate`; answers are constrained."
     )
     tried_types: int = _option(1, "With --type-prior: types that get words; the likeliest type and words are taken.")
+    batch_size: int = _option(8, "Cases that a model in this process answers at once; 1 takes the least memory.")
+    like: str | None = _option(
+        None, "Run that fits the diffs, for its base model or for a server's: its length, its tokens, and its dataset."
+    )
     seed: int = _option(0, "Seed of the answers and of the intervals.")
     train: Path | None = _option(
         None, "Dataset that baselines learn from and that cases must not be in; the model's own when not given."
@@ -345,14 +349,14 @@ class BenchConfig:
         _require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1")
         _require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        _require(self.seed >= 0, "seed", self.seed, "0 or more")
-
-
-def _require(holds: bool, name: str, value: object, wanted: str) -> None:
         _require(1 <= self.tried_types <= 11, "tried_types", self.tried_types, "1 to 11")
         _require(
             self.type_prior is None or self.engine == "mlx", "type_prior", self.type_prior, "used with --engine mlx"
         )
+        _require(self.seed >= 0, "seed", self.seed, "0 or more")
+
+
+def _require(holds: bool, name: str, value: object, wanted: str) -> None:
     if not holds:
         raise UsageError(f"{flag(name)} is {value}, but must be {wanted}.", f"Give {flag(name)} a value: {wanted}.")
 
