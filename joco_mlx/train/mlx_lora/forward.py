@@ -7,7 +7,6 @@ cheap parts between the base's matmuls ("segments"), or whole layers ("layer"). 
 never changes and can be handed in. Leaves the weights, and what a layer is made of, to mlx-lm, and adapters to `adapted`.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from joco_mlx.models.compute import device_kind, mx, trees
@@ -21,6 +20,7 @@ from joco_mlx.errors import InputError
 from joco_mlx.models.memory import Checkpointing
 from joco_mlx.train.mlx_lora import cpu_math
 from joco_mlx.train.mlx_lora.adapted import linear
+from joco_mlx.train.mlx_lora.recompute import Run, again, kept
 
 
 def check_supported(model: Any) -> None:
@@ -71,37 +71,7 @@ def answer_logits(model: Any, ids: Any, rows: Any, *, checkpointing: Checkpointi
     return head(hidden).astype(mx.float32)
 
 
-Run = Callable[..., Any]
-"""How a segment is run: its linear layers, a function, and what the function takes."""
-
-
-def _kept(_modules: Sequence[Any], call: Run, *inputs: Any) -> Any:
-    """Run a segment, all of whose results stay for the backward pass."""
-    return call(*inputs)
-
-
-def _again(modules: Sequence[Any], call: Run, *inputs: Any) -> Any:
-    """Run a segment so that its inner results are computed again when its gradient is.
-
-    The adapters are passed in, because a checkpointed function has gradients only for its arguments; integers are
-    closed over, because it refuses them.
-    """
-    outer = [module.trainable_parameters() for module in modules]
-
-    def put(parameters: Sequence[Any]) -> None:
-        for module, own in zip(modules, parameters, strict=True):
-            module.update(own)
-
-    def inner(parameters: Sequence[Any], *values: Any) -> Any:
-        put(parameters)
-        result = call(*values)
-        put(outer)
-        return result
-
-    return mx.checkpoint(inner)(outer, *inputs)
-
-
-def _in_segments(layer: Any, hidden: Any, rows: Any, run: Run = _again) -> Any:
+def _in_segments(layer: Any, hidden: Any, rows: Any, run: Run = again) -> Any:
     """Run a layer in four segments, each of which begins with something cheap and ends in the base's matmuls.
 
     The gradient of a frozen matmul does not need the matmul's result, and MLX computes nothing that is not needed: a
@@ -122,11 +92,9 @@ def _in_segments(layer: Any, hidden: Any, rows: Any, run: Run = _again) -> Any:
 
 
 _LAYER_FORMS: dict[Checkpointing, Run] = {
-    "none": lambda layer, hidden, rows: _in_segments(layer, hidden, rows, _kept),
+    "none": lambda layer, hidden, rows: _in_segments(layer, hidden, rows, kept),
     "segments": _in_segments,
-    "layer": lambda layer, hidden, rows: _again(
-        [layer], lambda hidden: _in_segments(layer, hidden, rows, _kept), hidden
-    ),
+    "layer": lambda layer, hidden, rows: again([layer], lambda hidden: _in_segments(layer, hidden, rows, kept), hidden),
 }
 
 
