@@ -12,6 +12,7 @@ from joco_mlx.cli import (
     bench,
     connect,
     dataset,
+    doctor,
     edits,
     export,
     hook,
@@ -46,6 +47,7 @@ app.add_typer(hook.app, name="hook")
 app.add_typer(adapters.app, name="adapters")
 for command in (
     quickstart.quickstart,
+    doctor.doctor,
     models.models,
     plan.plan,
     train.train,

@@ -11,6 +11,7 @@ GOLDEN = Path(__file__).parent / "golden"
 COMMANDS = (
     "",
     "quickstart",
+    "doctor",
     "models",
     "plan",
     "train",
