@@ -22,7 +22,7 @@ from joco_mlx.config import TrainConfig
 from joco_mlx.errors import UsageError
 from joco_mlx.models.runs import DatasetRecord
 from joco_mlx.progress import Progress, Silent
-from joco_mlx.train.backends.schedule import row_of
+from joco_mlx.train.backends.schedule import require_plain_loss, row_of
 from joco_mlx.train.backends.torch_run import unquantised
 from joco_mlx.train.examples import Example
 from joco_mlx.train.mlx_lora.step import MAXIMUM_GRADIENT_NORM
@@ -61,6 +61,7 @@ def write(config: TrainConfig, folder: Path, *, progress: Progress | None = None
         ConflictError: The folder exists.
         MachineError: The disk is full, or a model must be fetched and there is no network.
     """
+    require_plain_loss(config, "Axolotl")
     prepared = prepare(config, progress or Silent())
     base = _base(prepared, config)
     with whole_folder(folder) as made:
@@ -128,7 +129,7 @@ def _adapter(prepared: Prepared) -> dict[str, Any]:
         "lora_dropout": config.dropout,
         "lora_target_modules": list(config.target_modules),
         "peft_use_rslora": config.adapter == "rslora",
-        "peft_use_dora": str(config.adapter) == "dora",
+        "peft_use_dora": config.adapter == "dora",
         **chosen,
     }
 

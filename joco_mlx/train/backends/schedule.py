@@ -8,9 +8,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from joco_mlx.config import TrainConfig
+from joco_mlx.errors import UsageError
 from joco_mlx.train.batches import Order
 from joco_mlx.train.examples import Example
 from joco_mlx.train.shapes import BatchShape, smallest_shape
+
+
+def require_plain_loss(config: TrainConfig, backend: str) -> None:
+    """Raise UsageError when some tokens of an answer should weigh more than others: only MLX's trainer does that."""
+    if config.type_weight != 1:
+        raise UsageError(
+            f"--type-weight is {config.type_weight:g}, but {backend} weighs every token of an answer alike.",
+            "Leave --type-weight out, or train with --backend mlx.",
+        )
 
 
 def rate_share(step: int, warmup_steps: int, steps: int) -> float:

@@ -149,7 +149,7 @@ def lora_settings(config: TrainConfig, layers: int) -> dict[str, Any]:
         "target_modules": list(config.target_modules),
         "layers_to_transform": chosen,
         "use_rslora": config.adapter == "rslora",
-        "use_dora": str(config.adapter) == "dora",
+        "use_dora": config.adapter == "dora",
         "bias": "none",
         "task_type": "CAUSAL_LM",
     }

@@ -17,7 +17,7 @@ from joco_mlx.errors import MachineError, StoppedError
 from joco_mlx.models import registry
 from joco_mlx.models.runs import BaseRecord, DatasetRecord, Run
 from joco_mlx.progress import Progress, task
-from joco_mlx.train.backends.schedule import StepOrder
+from joco_mlx.train.backends.schedule import StepOrder, require_plain_loss
 from joco_mlx.train.interruption import deferred_interrupts
 from joco_mlx.train.live_run import METRICS, LiveRun, live_run, refuse_taken, reopened_run
 from joco_mlx.train.mlx_lora.checkpoint import Reached
@@ -36,6 +36,7 @@ _PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "unsloth")
 
 def train(config: TrainConfig, backend: TorchBackend, *, progress: Progress, orders: Orders) -> Artifact:
     """Train adapters and return the sealed run folder; as `train.run.train`."""
+    require_plain_loss(config, backend)
     if config.out is not None:
         refuse_taken(config.out)
     prepared = _prepared(replace(config, model=unquantised(config.model), backend=backend), progress)

@@ -25,7 +25,7 @@ def load(folder: ModelFolder, config: TrainConfig) -> TorchModel:
     Raises:
         UsageError: The settings and Unsloth do not go together.
     """
-    _check(folder)
+    _check(folder, config)
     torch.manual_seed(config.seed)
     quantised = config.quantize_base != "none"
     model, _tokenizer = unsloth.FastLanguageModel.from_pretrained(**base_settings(folder, config))
@@ -34,7 +34,9 @@ def load(folder: ModelFolder, config: TrainConfig) -> TorchModel:
     return TorchModel(model, NF4 if quantised else None, card_precision())
 
 
-def _check(folder: ModelFolder) -> None:
+def _check(folder: ModelFolder, config: TrainConfig) -> None:
+    if config.adapter == "dora":
+        raise UsageError("--adapter is dora, which Unsloth does not speed up.", "Use --backend trl for it.")
     if folder.quantization is not None:
         raise UsageError(
             f"{folder.name} is quantised by MLX, which Unsloth cannot read.",
