@@ -16,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench import MAX_TOKENS
 from measured import run_stage
 from mirrors import mirrors
 from results import record
@@ -61,17 +62,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/prove train-smollm2", description=__doc__)
     parser.add_argument("--data", type=Path, help="dataset of many repositories (default: built of JOCO_MIRRORS)")
     parser.add_argument("--run", type=Path, help="finished run on that dataset (default: train one)")
-    parser.add_argument("--cases", type=int, default=300, help="test diffs to answer, drawn with a fixed seed")
+    parser.add_argument("--cases", type=int, default=400, help="test diffs to answer, drawn with a fixed seed")
     parser.add_argument("--out", type=Path, default=Path("runs/prove-train-smollm2"), help="where everything is kept")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     data = given.data or built_dataset(given.out / "data")
     trained = look(open_run(given.run or train(data, given.out / "run")))
     cases = drawn_cases(data / "test.jsonl", given.cases, given.out / "cases.jsonl")
-    answers = {
-        name: run_bench(BenchConfig(model=model, train=data, allow_leak=True), cases, given.out / name).metrics
-        for name, model in (("untuned", MODEL), ("tuned", str(trained.run.folder)))
-    }
+    answers = ask_both(trained.run, data, cases, given.out)
     text = "\n".join(section(trained, answers))
     record("train-smollm2", text)
     print(text)
@@ -112,6 +110,16 @@ def drawn_cases(split: Path, count: int, out: Path) -> Path:
     return out
 
 
+def ask_both(run: Run, data: Path, cases: Path, out: Path) -> dict[str, dict[str, Any]]:
+    """Return the figures of the base model and of the run; settings and folders are those of `scripts/prove bench`."""
+    shared: dict[str, Any] = {"train": data, "max_tokens": MAX_TOKENS, "allow_leak": True}
+    asked = {
+        "base": BenchConfig(model=run.base.path, like=str(run.folder), **shared),
+        "tuned": BenchConfig(model=str(run.folder), **shared),
+    }
+    return {name: run_bench(config, cases, out / name).metrics for name, config in asked.items()}
+
+
 def section(trained: Trained, answers: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of the section."""
     config, tuned = trained.run.config, answers["tuned"]
@@ -124,7 +132,7 @@ def section(trained: Trained, answers: dict[str, dict[str, Any]]) -> Iterator[st
     yield f"- {trained.seconds / 60:.0f} minutes of training steps, {trained.peak_bytes / 1e9:.2f} GB at most"
     yield f"- validation loss per answer token {trained.losses[0]:.3f} at the first validation, {trained.losses[1]:.3f} at best"
     yield f"- cases: {tuned['cases']} of {', '.join(sorted(tuned['by_repository']))}\n"
-    yield "| figure (95 % interval) | untuned | tuned |\n|---|---:|---:|"
+    yield "| figure (95 % interval) | base | tuned |\n|---|---:|---:|"
     for name in FIGURES:
         yield f"| {name.replace('_', ' ')} | " + " | ".join(cell(item[name]) for item in answers.values()) + " |"
     for name in ("chrf", "rouge_l", "edit_similarity"):
