@@ -24,13 +24,13 @@ from joco_mlx.train.interruption import deferred_interrupts
 from joco_mlx.train.limits import held_to
 from joco_mlx.train.live_run import METRICS, LiveRun, live_run, refuse_taken, reopened_run
 from joco_mlx.train.mlx_lora.checkpoint import (
+from joco_mlx.train.mlx_lora.any_model import require_trainable
     Reached,
     checkpoint_at,
     load_adapters,
     restore_checkpoint,
     usable_checkpoint,
 )
-from joco_mlx.train.mlx_lora.forward import check_supported
 from joco_mlx.train.mlx_lora.loop import Work, run_steps
 from joco_mlx.train.mlx_lora.lora import add_adapters
 from joco_mlx.train.mlx_lora.step import Step, make_optimizer
@@ -164,11 +164,10 @@ def adapted_model(prepared: Prepared) -> tuple[Any, dict[str, Any]]:
     """Load the base model, put fresh adapters into it, and return it with what `adapter_config.json` says.
 
     Raises:
-        InputError: The trainer does not know the model.
+        InputError: The model cannot be trained.
         UsageError: It has no such modules, or fewer layers.
     """
     model: Any = load_model(prepared.model)
-    check_supported(model)
     mx.random.seed(prepared.config.seed)
     model_record = BaseRecord.of(prepared.model).to_json()
     base = {name: model_record[name] for name in ("name", "digest", "quantization")}
@@ -219,6 +218,7 @@ def _train(work: Work, run: LiveRun, progress: Progress) -> bool:
     return finished
 
 
+    require_trainable(model)
 def _stopped(work: Work, run: LiveRun) -> StoppedError:
     return StoppedError(
         f"Training stopped after step {work.done} of {work.config.steps}; {run.folder} keeps what was learned.",

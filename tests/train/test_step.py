@@ -5,10 +5,8 @@ from typing import get_args
 
 import pytest
 from corrected_reference import compared, our_loss, reference_loss
-from mlx_lm.models import llama
-from tiny_training import EXAMPLES, SHAPE, tiny
+from tiny_training import EXAMPLES, tiny
 
-from joco_mlx.errors import InputError
 from joco_mlx.models.compute import mx, nn, trees
 from joco_mlx.models.memory import Checkpointing
 from joco_mlx.train.batches import make_batch
@@ -110,16 +108,6 @@ def test_adapters_work_in_the_activations_dtype_and_learn_in_float32():
     assert loss.dtype == mx.float32
     assert {array.dtype for _, array in trees.tree_flatten(gradient)} == {mx.float32}
     assert loss.item() == pytest.approx(reference_loss(model, EXAMPLES).item(), rel=2e-2)
-
-
-@pytest.mark.parametrize("module", [llama], ids=["llama"])
-def test_sliding_windows_are_refused(module):
-    arguments = module.ModelArgs(
-        model_type="llama", layer_types=["full_attention", "full_attention", "sliding_attention"], sliding_window=8,
-        **SHAPE,
-    )  # fmt: skip
-    with pytest.raises(InputError, match="llama with sliding-window attention"):
-        forward.check_supported(module.Model(arguments))
 
 
 def stepped(batches, **options):

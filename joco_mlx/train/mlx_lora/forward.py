@@ -1,4 +1,4 @@
-"""The forward pass of qwen2 and llama for training: only what the loss of the answer needs.
+"""The forward pass of qwen2, qwen3 and llama for training: only what the loss of the answer needs.
 
 Decides which positions are computed where. Every layer but the last works on all positions; the last one makes keys and
 values for all, but queries, output projection and MLP only for the rows that predict an answer token, and so do the
@@ -13,25 +13,12 @@ from joco_mlx.models.compute import device_kind, mx, trees
 
 # The line above loads a fast BLAS, which must happen before anything imports mlx.
 # isort: split
-from mlx_lm.models import llama, qwen2
 from mlx_lm.models.activations import swiglu
 
-from joco_mlx.errors import InputError
 from joco_mlx.models.memory import Checkpointing
-from joco_mlx.train.mlx_lora import cpu_math
+from joco_mlx.train.mlx_lora import any_model, cpu_math
 from joco_mlx.train.mlx_lora.adapted import linear
 from joco_mlx.train.mlx_lora.recompute import Run, again, kept
-
-
-def check_supported(model: Any) -> None:
-    """Raise InputError when this forward pass would not be the model's own."""
-    known = isinstance(model, llama.Model | qwen2.Model)
-    if not known or any(getattr(layer, "use_sliding", False) for layer in model.layers):
-        what = f"{model.model_type} with sliding-window attention" if known else model.model_type
-        raise InputError(
-            f"The trainer does not know the architecture {what}.",
-            "Use a qwen2 or llama model; joco-mlx models lists some.",
-        )
 
 
 def frozen_layers(model: Any) -> int:
@@ -52,15 +39,17 @@ def answer_logits(model: Any, ids: Any, rows: Any, *, checkpointing: Checkpointi
     """Return the model's logits at some positions only, in float32.
 
     Args:
-        model: A qwen2 or llama model of mlx-lm, with or without adapters.
+        model: A model of mlx-lm, with or without adapters.
         ids: [batch, length] token ids.
         rows: [batch, answers] positions of `ids`, consecutive in each row.
         checkpointing: What is computed again for the backward pass in place of being kept.
-        trunk: What `trunk_output` gave for `ids`, when it is known.
+        trunk: What `trunk_output` gave for `ids`, when it is known; only for models that are.
 
     Returns:
         [batch, answers, vocabulary], float32.
     """
+    if not any_model.is_known(model):
+        return any_model.answer_logits(model, ids, rows, checkpointing=checkpointing)
     run = _LAYER_FORMS[checkpointing]
     hidden, begun = (model.model.embed_tokens(ids), 0) if trunk is None else (trunk, frozen_layers(model))
     *lower, last = model.layers[begun:]
@@ -78,7 +67,7 @@ def _in_segments(layer: Any, hidden: Any, rows: Any, run: Run = again) -> Any:
     segment that is run again executes its norm, rope, attention or SwiGLU, and none of the base's matmuls.
 
     Args:
-        layer: Of qwen2 or llama.
+        layer: Of a known model.
         hidden: [batch, length, size].
         rows: [batch, answers] positions to return; None for all. Keys and values are made for all of them anyway.
         run: How a segment is run.
@@ -108,12 +97,17 @@ def _attended(layer: Any, rows: Any, queries: Any, keys: Any, values: Any, hidde
     """Attention and its output projection, added to `hidden`: [batch, length or answers, size]."""
     attention = layer.self_attn
     first = 0 if rows is None else rows[:, 0]  # the rows are consecutive, so their first is offset enough
-    queries = attention.rope(_heads(queries, attention.n_heads), offset=first)
-    keys = attention.rope(_heads(keys, attention.n_kv_heads))
+    queries = attention.rope(_normed(attention, "q_norm", _heads(queries, attention.n_heads)), offset=first)
+    keys = attention.rope(_normed(attention, "k_norm", _heads(keys, attention.n_kv_heads)))
     mixed = _attention(queries, keys, _heads(values, attention.n_kv_heads), attention.scale, rows)
     batch, heads, positions, size = mixed.shape
     mixed = mixed.transpose(0, 2, 1, 3).reshape(batch, positions, heads * size)
     return (hidden if rows is None else _at(hidden, rows)) + linear(attention.o_proj, mixed)
+
+
+def _normed(attention: Any, name: str, heads: Any) -> Any:
+    """Heads through the norm that qwen3 has for them."""
+    return attention[name](heads) if name in attention else heads
 
 
 def _gate_and_up(layer: Any, hidden: Any) -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ from joco_mlx.artifacts import versions
 from joco_mlx.models.cache import cache_folder
 from joco_mlx.models.compute import device_kind, fast_blas, mx
 from joco_mlx.progress import Progress
+from joco_mlx.train.mlx_lora.any_model import is_known
 from joco_mlx.train.mlx_lora.forward import frozen_layers, trunk_output
 from joco_mlx.train.mlx_lora.trunk_cache import TrunkCache
 
@@ -44,15 +45,15 @@ class Trunk:
 
 
 def trunk_below(model: Any, base: str, budget_bytes: int, progress: Progress) -> Trunk | None:
-    """Return the trunk of a model with adapters; None when the first layer has some.
+    """Return the trunk of a model with adapters; None when the first layer has some, or the model is not known.
 
     Args:
-        model: A qwen2 or llama model of mlx-lm.
+        model: A model of mlx-lm.
         base: The base model's digest.
         budget_bytes: What the cache on disk may take; 0 for none.
         progress: Where what was decided is told.
     """
-    frozen = frozen_layers(model)
+    frozen = frozen_layers(model) if is_known(model) else 0
     if frozen == 0:
         return None
     if budget_bytes == 0:
