@@ -23,10 +23,19 @@ def tiny(
     mx.random.seed(7)
     module = {"qwen2": qwen2, "llama": llama}[kind]
     model = module.Model(module.ModelArgs(model_type=kind, tie_word_embeddings=tied, **{**SHAPE, **more}))
+    return adapted(model, bits=bits, dtype=dtype, layers=layers, dropout=dropout, only=only, adapter=adapter)
+
+
+def adapted(
+    model, *, bits=None, dtype=mx.float32, layers=-1, dropout=0.0, only=SEVEN_PROJECTIONS, adapter="lora"
+):  # fmt: skip
+    """A model with random weights and adapters, on all linear layers of those names that it has."""
     model.update(trees.tree_map(lambda array: mx.random.normal(array.shape) * 0.15, model.parameters()))
     model.set_dtype(dtype)
     if bits:
         nn.quantize(model, group_size=32, bits=bits)
+    names = {name.rsplit(".", 1)[-1] for name, _ in model.layers[-1].named_modules()}
+    only = tuple(name for name in (*only, "qkv_proj", "gate_up_proj") if name in names)
     config = TrainConfig(rank=4, alpha=8.0, dropout=dropout, layers=layers, target_modules=only, adapter=adapter)
     add_adapters(model, config, {"name": "tiny", "digest": ""})
     for name, array in sorted(adapter_tensors(model).items()):
