@@ -7,14 +7,16 @@ that a rank is gone to `lifeline`. A process that was not started by `mlx.launch
 
 import json
 import os
+import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
-from joco_mlx.errors import InputError, MachineError
+from joco_mlx.errors import InputError, MachineError, StoppedError
 from joco_mlx.models.compute import mx, trees
 from joco_mlx.train.lifeline import Lifeline
 from joco_mlx.train.meeting import JOIN_SECONDS, Meeting, host_meeting, join, welcome
@@ -50,7 +52,7 @@ class Team:
         """Return a tree of arrays of one type, each of them added up over all ranks."""
         if self.size == 1:
             return tree
-        flat = trees.tree_flatten(tree)
+        flat = _flat(tree)
         total = self._all_sum(mx.concatenate([array.reshape(-1) for _, array in flat]))
         ends = [0]
         for _, array in flat:
@@ -81,7 +83,7 @@ class Team:
         """Return rank 0's tree of arrays, bit for bit; the others give one of the same shapes."""
         if self.size == 1:
             return tree
-        flat = trees.tree_flatten(tree)
+        flat = _flat(tree)
         return trees.tree_unflatten([(name, self._of_first(array)) for name, array in flat])
 
     def require_same(self, what: Mapping[str, Any]) -> None:
@@ -112,6 +114,11 @@ class Team:
 ALONE = Team()
 
 
+def _flat(tree: Any) -> list[tuple[str, Any]]:
+    """Names and arrays of a tree, in an order that is the same on all ranks however it was put together."""
+    return sorted(trees.tree_flatten(tree))
+
+
 def is_launched(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether `mlx.launch` started this process as one of several."""
     if "MLX_RANK" not in environment:
@@ -140,12 +147,31 @@ def joined() -> Iterator[Team]:
         return
     team = Team(group)
     team.lifeline = _lifeline(team, _addresses(os.environ))
+    with _ending_in_order(team.lifeline):
+        try:
+            yield team
+        except BaseException as problem:
+            team.lifeline.close(None if isinstance(problem, StoppedError) else problem)  # all ranks stop together
+            raise
+        team.lifeline.close()
+
+
+@contextmanager
+def _ending_in_order(lifeline: Lifeline) -> Iterator[None]:
+    """Let the process end in order when the launcher terminates it, which it does at once when another rank is lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminated(_number: int, _frame: FrameType | None) -> None:
+        if lifeline.problem is None:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminated)
     try:
-        yield team
-    except BaseException as problem:
-        team.lifeline.close(problem)
-        raise
-    team.lifeline.close()
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _initialised() -> Any:

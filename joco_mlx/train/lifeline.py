@@ -53,13 +53,13 @@ class Lifeline:
         self.problem: str | None = None
         self._peers = {peer.rank: peer for peer in peers}
         self._lost, self._closed = threading.Event(), threading.Event()
-        self._abandoned: Callable[[str], None] = lambda _: None
+        self._lost_call: Callable[[str], None] = lambda _: None
         self._thread = threading.Thread(target=self._watch, name="lifeline", daemon=True)
         self._thread.start()
 
-    def on_abandoned(self, call: Callable[[str], None]) -> None:
-        """Have `call` called with the problem when the process must be ended from outside of its work."""
-        self._abandoned = call
+    def on_loss(self, call: Callable[[str], None]) -> None:
+        """Have `call` called, from the thread, with the problem when another rank is lost."""
+        self._lost_call = call
 
     def raise_problem(self, cause: BaseException) -> None:
         """Raise MachineError with what became of the others, when they were lost; they may be heard of a moment later."""
@@ -126,15 +126,14 @@ class Lifeline:
             self._lost.set()
 
     def _end(self) -> None:
-        """Tell the others, leave the process some seconds to end in order, then end it."""
+        """Say it everywhere at once, because a launcher may end this process; then leave it some seconds to end in order."""
+        os.write(2, f"\n{self.problem}\n{GO_ON}\n".encode())
         for peer in self._peers.values():
             send(peer, {"lost": self.problem})
-        if self._closed.wait(GRACE_SECONDS):
-            return
         with contextlib.suppress(Exception):  # nothing may keep this process from ending
-            self._abandoned(str(self.problem))
-        os.write(2, f"\nerror: {self.problem}\n{GO_ON}\n".encode())
-        os._exit(MachineError.exit_code)
+            self._lost_call(str(self.problem))
+        if not self._closed.wait(GRACE_SECONDS):
+            os._exit(MachineError.exit_code)
 
 
 def send(peer: Peer, message: dict[str, Any]) -> None:
