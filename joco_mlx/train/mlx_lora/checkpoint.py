@@ -15,6 +15,7 @@ from typing import Any, cast
 from joco_mlx.artifacts import sha256, whole_folder, write_json
 from joco_mlx.errors import InputError
 from joco_mlx.models.compute import mx, trees
+from joco_mlx.train.distributed import Team
 from joco_mlx.train.mlx_lora.lora import TENSOR_FILE, adapter_tensors, save_tensors
 
 OPTIMIZER_FILE = "optimizer.safetensors"
@@ -112,6 +113,22 @@ def restore_checkpoint(checkpoint: Path, model: Any, optimizer: Any) -> Reached:
     return reached
 
 
+def share_state(team: Team, model: Any, optimizer: Any, reached: Reached) -> Reached:
+    """Give every rank the adapters, the optimizer, the random state and the position of rank 0.
+
+    Like `restore_checkpoint`, do this before the `Step` is made.
+    """
+    if team.size == 1:
+        return reached
+    optimizer.init(model.trainable_parameters())  # it leaves alone what was restored
+    model.update(team.shared(model.trainable_parameters()))
+    optimizer.state = team.shared(optimizer.state)
+    told = team.told({**asdict(reached), "random_key": _random_key()})
+    high, low = told.pop("random_key")
+    mx.random.seed((high << 32) | low)
+    return _reached(told)
+
+
 def load_adapters(checkpoint: Path, model: Any) -> None:
     """Put a checkpoint's adapters into `model`.
 
@@ -147,6 +164,11 @@ def _best_of(checkpoint: Path) -> int | None:
         return None
 
 
+def _reached(content: dict[str, Any]) -> Reached:
+    best = content.pop("best")
+    return Reached(**content, best=Best(**best) if best else None)
+
+
 def _random_key() -> tuple[int, int]:
     high, low = cast(Any, mx.random.state)[0].tolist()
     return int(high), int(low)
@@ -164,7 +186,6 @@ def _checked(checkpoint: Path) -> tuple[Reached, tuple[int, int]]:
         for name in (TENSOR_FILE, OPTIMIZER_FILE):
             if sha256(checkpoint / name) != digests[name]:
                 raise ValueError(f"{name} was changed")  # noqa: TRY301  (every way to be damaged is told in one place)
-        best = content.pop("best")
-        return Reached(**content, best=Best(**best) if best else None), (int(high), int(low))
+        return _reached(content), (int(high), int(low))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise InputError(f"{checkpoint} is damaged: {problem}.", "Use the checkpoint before it.") from problem

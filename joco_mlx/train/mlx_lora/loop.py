@@ -17,6 +17,7 @@ from joco_mlx.errors import InputError
 from joco_mlx.models.compute import mx
 from joco_mlx.progress import Progress, Task, task
 from joco_mlx.train.batches import Batch, Order, make_batch
+from joco_mlx.train.distributed import ALONE, Team
 from joco_mlx.train.examples import Example
 from joco_mlx.train.mlx_lora.checkpoint import Best, Reached, save_checkpoint
 from joco_mlx.train.mlx_lora.lora import save_adapters
@@ -83,8 +84,8 @@ class Work:
         return patience is not None and self.reached.validations_since_best >= patience
 
     def save(self) -> None:
-        """Write a checkpoint of the present state, unless there is one, and the adapters beside it."""
-        if self._saved == self.done:
+        """Write a checkpoint of the present state, unless there is one, and the adapters beside it; on rank 0 only."""
+        if self._saved == self.done or not self.step.team.leads:
             return
         save_checkpoint(self.checkpoints, self.step.model, self.step.optimizer, self.reached)
         self.save_adapters()
@@ -129,7 +130,7 @@ def run_steps(work: Work, journal: Journal, progress: Progress, stopped: Callabl
     title = f"Training from step {work.done}" if work.done else "Training"
     with task(progress, title, work.config.steps - work.done, "steps") as shown:
         while work.done < work.config.steps and not work.is_stale:
-            if stopped():
+            if work.step.team.any(stopped()):
                 return False
             measured = _one_step(work)
             figures = {"loss": measured.loss, "tokens_per_second": _speed(work), "memory_gb": peak_bytes() / 1e9}
@@ -143,14 +144,18 @@ def run_steps(work: Work, journal: Journal, progress: Progress, stopped: Callabl
     return True
 
 
-def validation_loss(model: Any, batches: Iterable[Batch], trunk: Trunk | None = None) -> float:
-    """Return the mean cross-entropy per answer token over `batches`, without dropout and without drawing numbers."""
+def validation_loss(model: Any, batches: Iterable[Batch], trunk: Trunk | None = None, team: Team = ALONE) -> float:
+    """Return the mean cross-entropy per answer token over `batches`, without dropout and without drawing numbers.
+
+    With a team the batches are this rank's, and the mean is that of all.
+    """
     model.eval()
-    total, tokens = 0.0, 0
+    total, tokens = 0.0, 0.0
     for batch in batches:
         total += float(answer_loss(model, *batch_arrays(batch, trunk)).item())
         tokens += batch.tokens
     model.train()
+    total, tokens = team.total(total, tokens)
     return total / tokens
 
 
@@ -169,7 +174,8 @@ def _one_step(work: Work) -> Measured:
     before = work.reached
     names: list[str] = []
     read = 0
-    for number in range(before.batch, before.batch + work.config.grad_accumulation):
+    team = work.step.team
+    for number in team.share(range(before.batch, before.batch + work.config.grad_accumulation)):
         batch = make_batch(
             [work.examples[index] for index in work.order.batch(number)],
             work.shapes,
@@ -185,7 +191,7 @@ def _one_step(work: Work) -> Measured:
         before,
         step=before.step + 1,
         batch=before.batch + work.config.grad_accumulation,
-        read_tokens=before.read_tokens + read,
+        read_tokens=before.read_tokens + int(team.total(read)[0]),
         seconds=before.seconds + time.perf_counter() - began,
     )
     return measured
@@ -223,8 +229,9 @@ def _validated(work: Work, journal: Journal, progress: Progress) -> dict[str, fl
     """Validate where it is due; return the figure to show, if any."""
     if not (work.validation and _due(work, work.config.eval_every)):
         return {}
-    with task(progress, "Validating", len(work.validation), "batches") as shown:
-        loss = validation_loss(work.step.model, _watched(work, shown), work.step.trunk)
+    own = work.step.team.share(work.validation)
+    with task(progress, "Validating", len(own), "batches") as shown:
+        loss = validation_loss(work.step.model, _watched(own, work, shown), work.step.trunk, work.step.team)
     records = sum(len(batch.names) for batch in work.validation)
     journal.write({"step": work.done, "val_loss": loss, "val_records": records})
     work.judge(loss)
@@ -232,8 +239,8 @@ def _validated(work: Work, journal: Journal, progress: Progress) -> dict[str, fl
     return {"val_loss": loss}
 
 
-def _watched(work: Work, shown: Task) -> Iterator[Batch]:
-    for batch in work.validation:
+def _watched(batches: Sequence[Batch], work: Work, shown: Task) -> Iterator[Batch]:
+    for batch in batches:
         work.lay_out(batch)
         yield batch
         shown.advance(1)

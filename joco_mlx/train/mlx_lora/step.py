@@ -12,6 +12,7 @@ from typing import Any
 from joco_mlx.models.compute import device_kind, mx, nn, optimizers, trees
 from joco_mlx.models.memory import Checkpointing
 from joco_mlx.train.batches import Batch
+from joco_mlx.train.distributed import ALONE, Team
 from joco_mlx.train.mlx_lora.forward import answer_logits
 from joco_mlx.train.mlx_lora.trunk import Trunk
 
@@ -31,7 +32,7 @@ def answer_loss(
     """Return the sum of the cross-entropy over the answers' tokens, a float32 scalar.
 
     Args:
-        model: A qwen2 or llama model of mlx-lm.
+        model: A model of mlx-lm.
         ids: [batch, length], as `Batch.ids`.
         rows: [batch, answers], as `Batch.rows`.
         targets: [batch, answers], as `Batch.targets`.
@@ -87,6 +88,7 @@ class Step:
         optimizer: Its state is part of a checkpoint.
         form_of: The padded length of a batch -> what its backward pass computes again.
         trunk: The layers below the adapters when they are run apart.
+        team: The ranks that train together; each adds batches of its own, and all make the same update.
     """
 
     def __init__(
@@ -96,11 +98,13 @@ class Step:
         *,
         form_of: Callable[[int], Checkpointing] = lambda _: "none",
         trunk: Trunk | None = None,
+        team: Team = ALONE,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.form_of = form_of
         self.trunk = trunk
+        self.team = team
         optimizer.init(model.trainable_parameters())
         self._state = [model.state, optimizer.state, mx.random.state]
         self._gradients_by_form: dict[Checkpointing, Callable[..., Any]] = {}
@@ -123,11 +127,11 @@ class Step:
 
     def update(self) -> Measured:
         """Change the adapters by what was added since the last update; nothing when the gradient is not finite."""
-        loss, tokens = _number(self._loss) / self._weight, self._tokens
-        norm = self._update(self._gradients, mx.array(1 / self._weight))
+        loss, tokens, weight = self.team.total(_number(self._loss), self._tokens, self._weight)
+        norm = self._update(self.team.sum(self._gradients), mx.array(1 / weight))
         self._loss, self._tokens, self._weight, self._gradients = mx.array(0.0), 0, 0.0, None
         mx.eval(norm, self.model.trainable_parameters(), self.optimizer.state)
-        return Measured(loss, tokens, _number(norm), _number(self.optimizer.learning_rate))
+        return Measured(loss / weight, int(tokens), _number(norm), _number(self.optimizer.learning_rate))
 
     def _gradient(self, form: Checkpointing) -> Callable[..., Any]:
         """Return what computes loss and gradient in a form; made once, because compiling it takes seconds."""
