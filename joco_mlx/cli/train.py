@@ -79,6 +79,8 @@ def train(
         made = _trained(chosen, run, flags, progress, supervised=supervise)
     if json:
         render.say_json({"run": str(made.folder), "digest": made.digest})
+    if not _leads():
+        return
         return
     render.say(f"Finished: {made.folder}")
     render.say("Next: joco-mlx suggest, or joco-mlx fuse --export-gguf")
@@ -91,15 +93,24 @@ def _trained(
     from joco_mlx.train.backends import dispatch as here
 
     made: Artifact
+    from joco_mlx.train.distributed import is_launched
     if config is None:
-        made = (supervise if supervised else here).resume(run, given=flags, progress=progress)
+        made = (supervise if supervised and alone else here).resume(run, given=flags, progress=progress)
+    alone = not is_launched()  # no rank of several could start another one's process again
     else:
-        made = (supervise if supervised else here).train(config, progress=progress)
+        made = (supervise if supervised and alone else here).train(config, progress=progress)
     return made
 
 
 def _write_only(config: TrainConfig, folder: Path, *, json: bool) -> None:
     from joco_mlx.train.backends import axolotl
+def _leads() -> bool:
+    """Whether this process speaks for the run: of several ranks only the first does."""
+    from joco_mlx.train.distributed import leads
+
+    return leads()
+
+
 
     if config.backend != "axolotl":
         raise UsageError(

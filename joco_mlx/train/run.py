@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 from joco_mlx.artifacts import Artifact, versions
-from joco_mlx.config import TrainConfig
-from joco_mlx.errors import InputError, StoppedError
+from joco_mlx.config import TrainConfig, resolve
+from joco_mlx.errors import InputError, StoppedError, UsageError
 from joco_mlx.models.compute import mx
 from joco_mlx.models.load import load_model
 from joco_mlx.models.memory import Checkpointing
 from joco_mlx.models.runs import ADAPTERS, BaseRecord, DatasetRecord
 from joco_mlx.progress import Progress, Silent
 from joco_mlx.train.batches import Batch, make_batch
+from joco_mlx.train.distributed import ALONE, Team
 from joco_mlx.train.interruption import deferred_interrupts
 from joco_mlx.train.limits import held_to
 from joco_mlx.train.live_run import METRICS, LiveRun, live_run, refuse_taken, reopened_run
@@ -29,6 +30,7 @@ from joco_mlx.train.mlx_lora.any_model import require_trainable
     checkpoint_at,
     load_adapters,
     restore_checkpoint,
+    share_state,
     usable_checkpoint,
 )
 from joco_mlx.train.mlx_lora.loop import Work, run_steps
@@ -59,6 +61,8 @@ class Orders:
 
 
 def train(config: TrainConfig, *, progress: Progress | None = None, orders: Orders | None = None) -> Artifact:
+    team: Team = ALONE
+    """The ranks that train together; this one writes for all."""
     """Train adapters and return the sealed run folder.
 
     Args:
@@ -75,13 +79,13 @@ def train(config: TrainConfig, *, progress: Progress | None = None, orders: Orde
     progress, orders = progress or Silent(), orders or Orders()
     if config.out is not None:
         refuse_taken(config.out)
-    prepared = prepare(config, progress)
+    prepared = prepare_all(config, progress, orders.team)
     for note in prepared.plan.notes:
         progress.note(note)
     with held_to(prepared.plan.planned_bytes, prepared.plan.budget_bytes):
         model, description = adapted_model(prepared)
         with live_run(prepared.config.out, prepared.model.name, _document(prepared)) as run:
-            work = _work(prepared, model, description, run.folder, None, orders, progress)
+            work = make_work(prepared, model, description, run.folder, None, orders, progress)
             return _segment(work, run, prepared, progress, orders)
 
 
@@ -111,13 +115,13 @@ def resume(
     found = open_unfinished(path)
     config = same_config(found, given or {})
     require_same_data(found)
-    prepared = prepare(config, progress)
+    prepared = prepare_all(config, progress, orders.team)
     require_same_model(found, prepared.model)
     with held_to(prepared.plan.planned_bytes, prepared.plan.budget_bytes):
         model, description = adapted_model(prepared)
         with reopened_run(found.folder, found.document) as run:
             checkpoint = usable_checkpoint(run.folder / CHECKPOINTS, progress.note)
-            work = _work(prepared, model, description, run.folder, checkpoint, orders, progress)
+            work = make_work(prepared, model, description, run.folder, checkpoint, orders, progress)
             progress.note(f"Going on with {run.folder} after step {work.done} of {work.config.steps}.")
             return _segment(work, run, prepared, progress, orders)
 
@@ -126,6 +130,35 @@ def _segment(work: Work, run: LiveRun, prepared: Prepared, progress: Progress, o
     """Take the steps that are left and seal the run."""
     forms = _forms(prepared, orders)
     run.begin(work.done, reason=orders.reason, memory_plan=forms[0])
+def prepare_all(config: TrainConfig | None, progress: Progress, team: Team) -> Prepared:
+    """Prepare every rank by the settings of rank 0, and make sure that all have the same before them.
+
+    Raises:
+        UsageError: The batches of a step cannot be shared evenly.
+        InputError: This rank has another dataset, model or version than rank 0; or as `prepare`.
+        MachineError: As `prepare`.
+    """
+    if team.size == 1 and config is not None:
+        return prepare(config, progress)
+    table = team.told(None if config is None else dataclasses.asdict(config))
+    own = resolve(TrainConfig, {}, environment={}, files={"rank 0": {**table, "out": None}})
+    if own.grad_accumulation % team.size:
+        raise UsageError(
+            f"--grad-accumulation is {own.grad_accumulation}, which {team.size} ranks cannot share evenly.",
+            f"Give a multiple of {team.size}.",
+        )
+    prepared = prepare(own if config is None else config, progress)
+    team.require_same(
+        {
+            "dataset": prepared.data.artifact.digest,
+            "model": prepared.model.digest,
+            "number of steps": prepared.config.steps,
+            "version of mlx": versions()["mlx"],
+        }
+    )
+    return prepared
+
+
     orders.begun(run.folder, len(forms) - 1)
     finished = _train(work, run, progress)
     plot_loss(run.folder / METRICS, run.folder / PICTURE)
@@ -176,7 +209,7 @@ def adapted_model(prepared: Prepared) -> tuple[Any, dict[str, Any]]:
     return model, description
 
 
-def _work(
+def make_work(
     prepared: Prepared,
     model: Any,
     description: Mapping[str, Any],
@@ -191,7 +224,7 @@ def _work(
     trunk = trunk_below(model, prepared.model.digest, config.trunk_cache_bytes, progress)
     form_of = partial(prepared.plan.form_of, smaller_by=orders.smaller_by)
     return Work(
-        step=Step(model, optimizer, form_of=form_of, trunk=trunk),
+        step=Step(model, optimizer, form_of=form_of, trunk=trunk, team=orders.team),
         config=config,
         examples=prepared.examples,
         validation=_in_batches(prepared, config.batch_size),
@@ -203,6 +236,7 @@ def _work(
     )
 
 
+    reached = share_state(orders.team, model, optimizer, reached)
 def _in_batches(prepared: Prepared, size: int) -> list[Batch]:
     """The validation examples, always in the same batches; neighbours of similar length share one."""
     ordered = sorted(prepared.validation, key=smallest_shape)

@@ -14,9 +14,11 @@ from joco_mlx.config import TrainConfig
 from joco_mlx.errors import UsageError
 from joco_mlx.progress import Progress, Silent
 from joco_mlx.train import run as mlx_run
+from joco_mlx.train import together
 from joco_mlx.train.backends import torch_run
 from joco_mlx.train.backends.machine import this_machine
 from joco_mlx.train.backends.verdicts import choose
+from joco_mlx.train.distributed import is_launched
 from joco_mlx.train.resume import open_unfinished
 from joco_mlx.train.run import Orders
 
@@ -30,6 +32,8 @@ def train(config: TrainConfig, *, progress: Progress | None = None, orders: Orde
         JocoError: As `train.run.train`.
     """
     shown = progress or Silent()
+    if is_launched():
+        return together.train(config, progress=shown)
     if config.backend == "axolotl":
         raise UsageError(
             "Axolotl is not run from here: its exact pins do not go together with anything else.",
@@ -56,6 +60,8 @@ def resume(
         MachineError: That backend cannot train here any more.
     """
     shown = progress or Silent()
+    if is_launched():
+        return together.resume(path, given=given, progress=shown)
     found = open_unfinished(path)
     if found.config.backend in ("auto", "mlx"):  # runs of older versions do not say it
         return mlx_run.resume(found.folder, given=given, progress=shown, orders=orders)
