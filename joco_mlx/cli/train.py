@@ -77,10 +77,10 @@ def train(
             _show_plan(chosen, json=json, progress=progress)
             return
         made = _trained(chosen, run, flags, progress, supervised=supervise)
-    if json:
-        render.say_json({"run": str(made.folder), "digest": made.digest})
     if not _leads():
         return
+    if json:
+        render.say_json({"run": str(made.folder), "digest": made.digest})
         return
     render.say(f"Finished: {made.folder}")
     render.say("Next: joco-mlx suggest, or joco-mlx fuse --export-gguf")
@@ -91,19 +91,17 @@ def _trained(
 ) -> Artifact:
     from joco_mlx.train import supervise
     from joco_mlx.train.backends import dispatch as here
+    from joco_mlx.train.distributed import is_launched
 
     made: Artifact
-    from joco_mlx.train.distributed import is_launched
+    alone = not is_launched()  # no rank of several could start another one's process again
     if config is None:
         made = (supervise if supervised and alone else here).resume(run, given=flags, progress=progress)
-    alone = not is_launched()  # no rank of several could start another one's process again
     else:
         made = (supervise if supervised and alone else here).train(config, progress=progress)
     return made
 
 
-def _write_only(config: TrainConfig, folder: Path, *, json: bool) -> None:
-    from joco_mlx.train.backends import axolotl
 def _leads() -> bool:
     """Whether this process speaks for the run: of several ranks only the first does."""
     from joco_mlx.train.distributed import leads
@@ -111,6 +109,8 @@ def _leads() -> bool:
     return leads()
 
 
+def _write_only(config: TrainConfig, folder: Path, *, json: bool) -> None:
+    from joco_mlx.train.backends import axolotl
 
     if config.backend != "axolotl":
         raise UsageError(

@@ -24,8 +24,8 @@ from joco_mlx.train.distributed import ALONE, Team
 from joco_mlx.train.interruption import deferred_interrupts
 from joco_mlx.train.limits import held_to
 from joco_mlx.train.live_run import METRICS, LiveRun, live_run, refuse_taken, reopened_run
-from joco_mlx.train.mlx_lora.checkpoint import (
 from joco_mlx.train.mlx_lora.any_model import require_trainable
+from joco_mlx.train.mlx_lora.checkpoint import (
     Reached,
     checkpoint_at,
     load_adapters,
@@ -58,11 +58,11 @@ class Orders:
     """Why there is this segment, for run.json."""
     begun: Callable[[Path, int], None] = lambda _folder, _smaller: None
     """Called with the run's folder, once it is held, and how many smaller memory plans there would be."""
+    team: Team = ALONE
+    """The ranks that train together; this one writes for all."""
 
 
 def train(config: TrainConfig, *, progress: Progress | None = None, orders: Orders | None = None) -> Artifact:
-    team: Team = ALONE
-    """The ranks that train together; this one writes for all."""
     """Train adapters and return the sealed run folder.
 
     Args:
@@ -126,10 +126,6 @@ def resume(
             return _segment(work, run, prepared, progress, orders)
 
 
-def _segment(work: Work, run: LiveRun, prepared: Prepared, progress: Progress, orders: Orders) -> Artifact:
-    """Take the steps that are left and seal the run."""
-    forms = _forms(prepared, orders)
-    run.begin(work.done, reason=orders.reason, memory_plan=forms[0])
 def prepare_all(config: TrainConfig | None, progress: Progress, team: Team) -> Prepared:
     """Prepare every rank by the settings of rank 0, and make sure that all have the same before them.
 
@@ -159,6 +155,10 @@ def prepare_all(config: TrainConfig | None, progress: Progress, team: Team) -> P
     return prepared
 
 
+def _segment(work: Work, run: LiveRun, prepared: Prepared, progress: Progress, orders: Orders) -> Artifact:
+    """Take the steps that are left and seal the run."""
+    forms = _forms(prepared, orders)
+    run.begin(work.done, reason=orders.reason, memory_plan=forms[0])
     orders.begun(run.folder, len(forms) - 1)
     finished = _train(work, run, progress)
     plot_loss(run.folder / METRICS, run.folder / PICTURE)
@@ -205,6 +205,7 @@ def adapted_model(prepared: Prepared) -> tuple[Any, dict[str, Any]]:
     model_record = BaseRecord.of(prepared.model).to_json()
     base = {name: model_record[name] for name in ("name", "digest", "quantization")}
     description = add_adapters(model, prepared.config, base)
+    require_trainable(model)
     model.train()
     return model, description
 
@@ -221,6 +222,7 @@ def make_work(
     config = prepared.config
     optimizer = make_optimizer(config.learning_rate, config.warmup_steps, config.steps)
     reached = restore_checkpoint(checkpoint, model, optimizer) if checkpoint else Reached()
+    reached = share_state(orders.team, model, optimizer, reached)
     trunk = trunk_below(model, prepared.model.digest, config.trunk_cache_bytes, progress)
     form_of = partial(prepared.plan.form_of, smaller_by=orders.smaller_by)
     return Work(
@@ -236,7 +238,6 @@ def make_work(
     )
 
 
-    reached = share_state(orders.team, model, optimizer, reached)
 def _in_batches(prepared: Prepared, size: int) -> list[Batch]:
     """The validation examples, always in the same batches; neighbours of similar length share one."""
     ordered = sorted(prepared.validation, key=smallest_shape)
@@ -252,7 +253,6 @@ def _train(work: Work, run: LiveRun, progress: Progress) -> bool:
     return finished
 
 
-    require_trainable(model)
 def _stopped(work: Work, run: LiveRun) -> StoppedError:
     return StoppedError(
         f"Training stopped after step {work.done} of {work.config.steps}; {run.folder} keeps what was learned.",
