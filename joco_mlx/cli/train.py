@@ -41,6 +41,8 @@ def train(
     prompt_variants: Annotated[float | None, option(TrainConfig, "prompt_variants")] = None,
     type_weight: Annotated[float | None, option(TrainConfig, "type_weight")] = None,
     trunk_cache: Annotated[str | None, option(TrainConfig, "trunk_cache", "--trunk-cache")] = None,
+    samples: Annotated[int | None, option(TrainConfig, "samples")] = None,
+    tracker: Annotated[str | None, option(TrainConfig, "tracker")] = None,
     seed: Annotated[int | None, option(TrainConfig, "seed")] = None,
     backend: Annotated[str | None, option(TrainConfig, "backend")] = None,
     quantize_base: Annotated[str | None, option(TrainConfig, "quantize_base")] = None,

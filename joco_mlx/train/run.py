@@ -33,15 +33,18 @@ from joco_mlx.train.mlx_lora.checkpoint import (
     share_state,
     usable_checkpoint,
 )
-from joco_mlx.train.mlx_lora.loop import Work, run_steps
+from joco_mlx.train.mlx_lora.loop import Journal, Work, run_steps
 from joco_mlx.train.mlx_lora.lora import add_adapters
 from joco_mlx.train.mlx_lora.step import Step, make_optimizer
 from joco_mlx.train.mlx_lora.trunk import trunk_below
 from joco_mlx.train.model_card import write_card
 from joco_mlx.train.plan import Prepared, prepare
 from joco_mlx.train.plot import PICTURE, plot_loss
+from joco_mlx.train.power import PowerWatch, kept_awake
 from joco_mlx.train.resume import open_unfinished, require_same_data, require_same_model, same_config
+from joco_mlx.train.samples import sampling
 from joco_mlx.train.shapes import smallest_shape
+from joco_mlx.train.tracker import require, tracked
 
 CHECKPOINTS = "checkpoints"
 FORMS: tuple[Checkpointing, ...] = get_args(Checkpointing)
@@ -79,6 +82,7 @@ def train(config: TrainConfig, *, progress: Progress | None = None, orders: Orde
     progress, orders = progress or Silent(), orders or Orders()
     if config.out is not None:
         refuse_taken(config.out)
+    require(config.tracker)
     prepared = prepare_all(config, progress, orders.team)
     for note in prepared.plan.notes:
         progress.note(note)
@@ -160,7 +164,16 @@ def _segment(work: Work, run: LiveRun, prepared: Prepared, progress: Progress, o
     forms = _forms(prepared, orders)
     run.begin(work.done, reason=orders.reason, memory_plan=forms[0])
     orders.begun(run.folder, len(forms) - 1)
-    finished = _train(work, run, progress)
+    sample, power = sampling(work.step.model, prepared, run.write_sample, progress), PowerWatch(progress.note)
+    power.look()
+
+    def after_validation() -> None:
+        sample(work.done)
+        power.look()
+
+    work.after_validation = after_validation
+    with kept_awake(), tracked(run, prepared.config.tracker, work.done) as journal:
+        finished = _train(work, journal, progress)
     plot_loss(run.folder / METRICS, run.folder / PICTURE)
     if not finished:
         raise _stopped(work, run)
@@ -219,6 +232,7 @@ def make_work(
     orders: Orders,
     progress: Progress,
 ) -> Work:
+    """Return what the loop works on, as far as a checkpoint had come, and the same on all ranks."""
     config = prepared.config
     optimizer = make_optimizer(config.learning_rate, config.warmup_steps, config.steps)
     reached = restore_checkpoint(checkpoint, model, optimizer) if checkpoint else Reached()
@@ -244,10 +258,10 @@ def _in_batches(prepared: Prepared, size: int) -> list[Batch]:
     return [make_batch(ordered[start : start + size], prepared.shapes) for start in range(0, len(ordered), size)]
 
 
-def _train(work: Work, run: LiveRun, progress: Progress) -> bool:
+def _train(work: Work, journal: Journal, progress: Progress) -> bool:
     """Take all steps; return False when Ctrl-C ended them early, with a checkpoint of where they ended."""
     with deferred_interrupts() as stopped:
-        finished = run_steps(work, run, progress, stopped)
+        finished = run_steps(work, journal, progress, stopped)
         if not finished:
             work.save()
     return finished
