@@ -34,10 +34,11 @@ _CONVENTIONAL = re.compile(r"(feat|fix|docs|style|refactor|perf|test|build|ci|ch
 _NOUNS = ("cache", "queue", "parser", "router", "session", "token", "buffer", "worker", "filter", "loader", "writer")
 
 
-def ours(repo: Path, revision: str) -> dict[str, Any]:
+def ours(repo: Path, revision: str, minimum_score: int) -> dict[str, Any]:
     """Build a dataset in this process; return commits, kept records, CPU seconds and the peak in bytes."""
     with tempfile.TemporaryDirectory() as folder:
-        made = build(BuildConfig(revision=revision), [str(repo)], Path(folder) / "data", jobs=1)
+        config = BuildConfig(revision=revision, minimum_score=minimum_score)
+        made = build(config, [str(repo)], Path(folder) / "data", jobs=1)
         counts = json.loads((made.folder / "stats.json").read_text("utf-8"))["funnel"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     read = counts["read"] + len(counts["skipped"])
@@ -94,17 +95,20 @@ def generate(folder: Path, commits: int) -> Path:
     return folder
 
 
-def measured(*words: str | Path) -> dict[str, Any]:
+def measured(*words: str | Path | int) -> dict[str, Any]:
     """Run one measurement in a process of its own."""
-    done = process.run([sys.executable, __file__, "--only", *words])
+    done = process.run([sys.executable, __file__, "--only", *map(str, words)])
     if done.code:
         raise SystemExit(f"benchmark_dataset: {words[0]} failed: {done.stderr.decode()}")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def benchmark(repo: Path, folder: Path, *, quick: bool) -> dict[str, Any]:
-    """Measure everything, print the table, and return the figures."""
+def benchmark(repo: Path, folder: Path, *, quick: bool, minimum_score: int) -> dict[str, Any]:
+    """Measure everything, print the table, and return the figures.
+
+    The messages of the histories that are made here say nothing, so there every score is let in.
+    """
     source = open_repository(repo)
     hashes = list_history(source, ExtractConfig()).hashes
     most, few = (QUICK_COMMITS, QUICK_PLAIN) if quick else (COMMITS, PLAIN)
@@ -112,10 +116,10 @@ def benchmark(repo: Path, folder: Path, *, quick: bool) -> dict[str, Any]:
     shared = borrow_objects(source.git, folder / "shared.git")
     sample = hashes[:most][:: max(1, min(most, len(hashes)) // few)]
     (folder / "hashes").write_text("\n".join(sample))
-    whole = measured("ours", repo, revision)
+    whole = measured("ours", repo, revision, minimum_score)
     theirs = measured("plain", shared, folder / "hashes")
     sizes = {count: generate(folder / f"{count}.git", count) for count in (SMALL, LARGE)}
-    small, large = (measured("ours", sizes[count], "HEAD") for count in (SMALL, LARGE))
+    small, large = (measured("ours", sizes[count], "HEAD", 0) for count in (SMALL, LARGE))
     speed, plain_speed = (found["commits"] / found["cpu"] for found in (whole, theirs))
     spare = large["peak"] - RECORD_BYTES * (large["kept"] - small["kept"])
     print(f"{source.name} at {source.head[:12]}: {whole['commits']:,} commits, {whole['kept']:,} records")
@@ -136,23 +140,30 @@ def benchmark(repo: Path, folder: Path, *, quick: bool) -> dict[str, Any]:
     }
 
 
+def _only(what: str, repo: str, argument: str, score: str = "0") -> dict[str, Any]:
+    if what == "ours":
+        return ours(Path(repo), argument, int(score))
+    return plain(Path(repo), Path(argument).read_text("ascii").split())
+
+
+def _everything(repo: Path | None, quick: bool, score: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if repo is None and not (ROOT / ".git").exists():
+            return benchmark(generate(folder / "own.git", SMALL), folder, quick=quick, minimum_score=0)
+        return benchmark(repo or ROOT, folder, quick=quick, minimum_score=score)
+
+
 def main() -> int:
     """Measure as the command line says and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("repo", nargs="?", type=Path, metavar="REPO", help="clone or bare mirror [default: this one]")
     parser.add_argument("--quick", action="store_true", help="end within a minute")
-    parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--minimum-score", type=int, default=BuildConfig().minimum_score, metavar="POINTS")
+    parser.add_argument("--only", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     try:
-        if given.only:
-            what, repo, argument = given.only
-            found = (
-                ours(Path(repo), argument) if what == "ours" else plain(Path(repo), Path(argument).read_text().split())
-            )
-        else:
-            with tempfile.TemporaryDirectory() as temporary:
-                own = ROOT if (ROOT / ".git").exists() else generate(Path(temporary) / "own.git", SMALL)
-                found = benchmark(given.repo or own, Path(temporary), quick=given.quick)
+        found = _only(*given.only) if given.only else _everything(given.repo, given.quick, given.minimum_score)
     except JocoError as problem:
         print(f"benchmark_dataset: {problem.message}\n       {problem.hint}", file=sys.stderr)
         return problem.exit_code
