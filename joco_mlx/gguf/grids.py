@@ -54,21 +54,22 @@ class Scales:
     """[super-blocks, 8], below 64."""
 
 
-def reaches(lowest: float, steps: int, highest_code: int) -> tuple[float, ...]:
+def reaches(lowest: float, steps: int, highest_code: int, stride: float = 0.1) -> tuple[float, ...]:
     """Return over how many codes each of `steps` + 1 trials spreads a sub-block, in ggml's arithmetic."""
-    first, top = np.float32(lowest), np.float32(highest_code)
-    return tuple(float(first + np.float32(0.1) * np.float32(step) + top) for step in range(steps + 1))
+    first, top, between = np.float32(lowest), np.float32(highest_code), np.float32(stride)
+    return tuple(float(first + between * np.float32(step) + top) for step in range(steps + 1))
 
 
-def search(weights: Floats, highest_code: int, tried: Sequence[float]) -> Grids:
+def search(weights: Floats, highest_code: int, tried: Sequence[float], importance: Floats | None = None) -> Grids:
     """Find each sub-block's grid: a weighted least-squares fit for each reach, the least error wins.
 
     Args:
         weights: float32 [32, sub-blocks].
         highest_code: 15 or 31.
         tried: Over how many codes each trial spreads a sub-block.
+        importance: Of each weight's squared error; by its magnitude when None.
     """
-    trial = _Trial(weights, highest_code)
+    trial = _Trial(weights, highest_code, importance)
     trial.spread(highest_code, trial.least)
     inverse = trial.inverse.copy()
     grids = Grids(np.reciprocal(inverse), trial.least.copy(), inverse, trial.least.copy())
@@ -89,12 +90,14 @@ def search(weights: Floats, highest_code: int, tried: Sequence[float]) -> Grids:
 class _Trial:
     """Codes of one chunk under trial. Its arrays are filled anew by each trial: fresh memory would cost more than sums."""
 
-    def __init__(self, weights: Floats, highest_code: int) -> None:
+    def __init__(self, weights: Floats, highest_code: int, importance: Floats | None) -> None:
         self.weights = weights
         self.highest_code = highest_code
         self.codes, self.work, self.more = (np.empty_like(weights) for _ in range(3))
-        np.multiply(weights, weights, out=self.work)
-        self.importance = np.sqrt(in_order_sum(self.work) / np.float32(32)) + np.abs(weights)
+        if importance is None:
+            np.multiply(weights, weights, out=self.work)
+            importance = np.sqrt(in_order_sum(self.work) / np.float32(32)) + np.abs(weights)
+        self.importance = importance
         self.sum_w = in_order_sum(self.importance)
         self.sum_x = in_order_sum(np.multiply(self.importance, weights, out=self.work))
         self.high = weights.max(axis=0)

@@ -62,22 +62,24 @@ def encode_q6_k(values: Floats) -> Bytes:
     return pack_q6_k(scales, codes)
 
 
-def search(weights: Floats) -> Steps:
+def search(weights: Floats, importance: Floats | None = None, zero: int = _ZERO) -> Steps:
     """Find each sub-block's step width as `make_qx_quants` does: 19 candidates, a least-squares fit for each.
 
     Args:
-        weights: float32 [16, sub-blocks].
+        weights: float32 [weights of a sub-block, sub-blocks].
+        importance: Of each weight's squared error; its own square when None.
+        zero: The code of weight 0.
     """
     extreme = extremes(weights)
     nothing = np.abs(extreme) < _NOTHING
     divisor = np.where(nothing, np.float32(1), extreme)
-    trial = _Trial(weights)
-    inverse: Floats = np.divide(np.float32(-_ZERO), divisor)
+    trial = _Trial(weights, importance, zero)
+    inverse: Floats = np.divide(np.float32(-zero), divisor)
     sum_lx, sum_l2 = trial.fit(inverse)
     steps = Steps(np.where(sum_l2 == 0, np.float32(0), sum_lx / sum_l2), inverse, nothing)
     best = steps.scale * sum_lx
     for step in (*range(-9, 0), *range(1, 10)):
-        inverse = np.divide(-(np.float32(_ZERO) + np.float32(0.1) * np.float32(step)), divisor)
+        inverse = np.divide(-(np.float32(zero) + np.float32(0.1) * np.float32(step)), divisor)
         sum_lx, sum_l2 = trial.fit(inverse)
         better = np.flatnonzero((sum_l2 > 0) & (sum_lx * sum_lx > best * sum_l2))
         scale = sum_lx[better] / sum_l2[better]
@@ -91,9 +93,10 @@ def search(weights: Floats) -> Steps:
 class _Trial:
     """The sums of one chunk, in arrays that every trial fills anew: fresh memory would cost more than the sums."""
 
-    def __init__(self, weights: Floats) -> None:
+    def __init__(self, weights: Floats, importance: Floats | None, zero: int) -> None:
         self.weights = weights
-        self.importance = weights * weights
+        self.zero = zero
+        self.importance = weights * weights if importance is None else importance
         self.weighted = self.importance * weights
         self.codes, self.work = np.empty_like(weights), np.empty_like(weights)
         self.sum_lx, self.sum_l2 = np.empty_like(weights[0]), np.empty_like(weights[0])
@@ -102,7 +105,7 @@ class _Trial:
         """Sums of weight * code and of code * code by importance; overwritten by the next call."""
         codes, work = self.codes, self.work
         np.multiply(self.weights, inverse, out=codes)
-        round_into(codes, codes, -_ZERO, _ZERO - 1, far=False)  # |weight * inverse| is below 33
+        round_into(codes, codes, -self.zero, self.zero - 1, far=False)  # |weight * inverse| is below zero + 1
         in_order_sum(np.multiply(self.weighted, codes, out=work), out=self.sum_lx)
         np.multiply(self.importance, codes, out=work)
         in_order_sum(np.multiply(work, codes, out=work), out=self.sum_l2)

@@ -20,7 +20,9 @@ class Ggml:
         self._encode.restype = ctypes.c_size_t
         self._encode.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3, ctypes.c_void_p]
 
-    def encode(self, values: np.ndarray, kind: int, block_bytes: int, block: int) -> np.ndarray:
+    def encode(
+        self, values: np.ndarray, kind: int, block_bytes: int, block: int, importance: np.ndarray | None = None
+    ) -> np.ndarray:
         """Encode rows of whole blocks.
 
         Args:
@@ -28,6 +30,7 @@ class Ggml:
             kind: Number of the type (`enum ggml_type`).
             block_bytes: Bytes of one block.
             block: Weights in one block.
+            importance: float32 [columns], an importance matrix's line.
 
         Returns:
             uint8 [rows, bytes].
@@ -35,6 +38,8 @@ class Ggml:
         values = np.ascontiguousarray(values, np.float32)
         rows, columns = values.shape
         out = np.empty((rows, columns // block * block_bytes), np.uint8)
-        written = self._encode(kind, values.ctypes.data, out.ctypes.data, 0, rows, columns, None)
+        weighed = None if importance is None else np.ascontiguousarray(importance, np.float32)
+        pointer = None if weighed is None else weighed.ctypes.data
+        written = self._encode(kind, values.ctypes.data, out.ctypes.data, 0, rows, columns, pointer)
         assert written == out.nbytes
         return out
