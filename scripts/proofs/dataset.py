@@ -38,7 +38,9 @@ def main() -> int:
     """Build, audit, look at authors, write the section."""
     parser = argparse.ArgumentParser(prog="scripts/prove dataset", description=__doc__)
     parser.add_argument("--most", type=int, default=99, help="how many repositories to read (default: all there are)")
-    parser.add_argument("--authors", type=Path, help="file to write the authors of the sample to, for your eyes")
+    parser.add_argument(
+        "--sample", type=Path, help="file to write authors and messages of the sample to, for your eyes"
+    )
     given = parser.parse_args()
     mirrors = Path(os.environ.get("JOCO_MIRRORS", ""))
     chosen = list(available(mirrors))[: given.most]
@@ -53,9 +55,11 @@ def main() -> int:
         records = [
             item for name in ("train", "validation", "test") for item in read_records(made.folder / f"{name}.jsonl")
         ]
-    named = authors(records, {name: folder for _, (name, folder) in chosen})
-    if given.authors:
-        given.authors.write_text("\n".join(sorted(set(named))) + "\n", "utf-8")
+    sample = random.Random(0).sample(records, min(SAMPLE, len(records)))  # noqa: S311  (a sample, no secret)
+    named = authors(sample, {name: folder for _, (name, folder) in chosen})
+    if given.sample:
+        seen = (f"{name}\t{item.metadata.repository}\t{item.output}" for name, item in zip(named, sample, strict=True))
+        given.sample.write_text("\n".join(sorted(seen)) + "\n", "utf-8")
     bots = sum(is_by_bot(Candidate("", "", name), CurateConfig()) for name in named)
     text = "\n".join(section(counts, report, len(named), bots, wall, cpu))
     record("dataset", text, PAGE)
@@ -79,11 +83,10 @@ def available(mirrors: Path) -> Iterator[tuple[str, tuple[str, Path]]]:
             )
 
 
-def authors(records: Sequence[Record], folders: dict[str, Path]) -> list[str]:
-    """Return name and address of the authors of a sample, asked of git: records hold pseudonyms."""
-    chosen = random.Random(0).sample(records, min(SAMPLE, len(records)))  # noqa: S311  (a sample, no secret)
+def authors(sample: Sequence[Record], folders: dict[str, Path]) -> list[str]:
+    """Return name and address of the author of each record, asked of git: records hold pseudonyms."""
     named = []
-    for item in chosen:
+    for item in sample:
         where = ["git", f"--git-dir={folders[item.metadata.repository]}", "show", "--no-patch", "--format=%an <%ae>"]
         named.append(process.run([*where, item.metadata.commit_hash]).stdout.decode("utf-8", "replace").strip())
     return named
