@@ -11,6 +11,8 @@ from joco_mlx.bench.live import LiveBench
 from joco_mlx.config import BENCH_FOLDER
 
 METRICS = "metrics.json"
+CASES = "cases.jsonl"
+"""The records that were asked, in their order."""
 
 
 @dataclass(frozen=True)

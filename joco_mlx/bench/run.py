@@ -1,7 +1,7 @@
 """A benchmark run, from a name and a file of cases to a folder with figures.
 
 Decides the order: what is asked, whether it was trained on, where the run lies, then one case after the other. The folder
-holds what decides the figures (`bench.json`, `prompt.txt`), every answer, and the figures; `timings.jsonl` alone depends
+holds what decides the figures (`bench.json`, `prompt.txt`), every case and answer, and the figures; `timings.jsonl` alone depends
 on the machine, and no manifest lists it. Run again, the same command goes on where it was, or finds that it is done.
 """
 
@@ -14,13 +14,13 @@ import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from joco_mlx import artifacts
 from joco_mlx.bench import cases as asked
 from joco_mlx.bench.answers import subject
 from joco_mlx.bench.cases import Case
-from joco_mlx.bench.finished import METRICS, Bench, open_bench
+from joco_mlx.bench.finished import CASES, METRICS, Bench, open_bench
 from joco_mlx.bench.leaks import Leaks, find_leaks
 from joco_mlx.bench.live import LiveBench
 from joco_mlx.bench.metrics import metrics
@@ -28,7 +28,7 @@ from joco_mlx.bench.results import RESULTS, Result, read_results
 from joco_mlx.bench.scores import judge
 from joco_mlx.bench.subject import Answerer, NoAnswerError, Question, Subject
 from joco_mlx.bench.summary import summary
-from joco_mlx.commit.record import Record
+from joco_mlx.commit.record import Record, write_records
 from joco_mlx.config import BENCH_FOLDER, BenchConfig
 from joco_mlx.dataset.formats import read_any
 from joco_mlx.errors import InputError
@@ -71,7 +71,7 @@ def run(
     with LiveBench.open(folder, document, kept) as live:
         if not live.finished:
             _ask_all(live, chosen, kept, config, watched)
-            _conclude(folder, chosen, document, config.seed)
+            _conclude(folder, chosen, document, kept, config.seed)
     return open_bench(folder)
 
 
@@ -186,11 +186,13 @@ def _seed_of(case: Case, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {case.key}".encode()).digest()[:4], "big") >> 1
 
 
-def _conclude(folder: Path, chosen: Subject, document: dict[str, Any], seed: int) -> None:
+def _conclude(folder: Path, chosen: Subject, document: dict[str, Any], cases: Sequence[Case], seed: int) -> None:
     results = read_results(folder)
     figures = {**metrics(results, seed=seed), "leaks": document["leaks"]}
+    with artifacts.whole_file(folder / CASES) as file:
+        write_records(cast(BinaryIO, file), [case.record for case in cases])
     artifacts.write_text(folder / PROMPT, chosen.prompt)
     artifacts.write_json(folder / METRICS, figures)
     artifacts.write_text(folder / SUMMARY, summary(chosen.name, figures, results))
-    files = [folder / name for name in (LiveBench.DOCUMENT, RESULTS, METRICS, SUMMARY, PROMPT)]
+    files = [folder / name for name in (LiveBench.DOCUMENT, RESULTS, CASES, METRICS, SUMMARY, PROMPT)]
     artifacts.seal(folder, "bench", config=document, parents={}, files=files)
