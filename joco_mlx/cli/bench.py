@@ -115,3 +115,15 @@ def compare(
         render.table(compare_page.COLUMNS, compare_page.rows(comparison.differences))
     for comparison in found if fail_if_worse else ():
         comparison.check(first.name)
+
+
+@app.command()
+def report(
+    found: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Runs on the same cases, by id or folder.")],
+    html: Annotated[Path, typer.Option("--html", help="File to write.")] = Path("bench.html"),
+) -> None:
+    """Show runs, their figures and every case on one page for a browser; it needs no network."""
+    from joco_mlx.bench.report import report as write
+
+    cases = write(found, html)
+    render.say(f"{html}: {cases:,} cases of {len(found)} runs.")
