@@ -72,6 +72,7 @@ COMMANDS = (
     "bench run",
     "bench runs",
     "bench compare",
+    "bench report",
     "bench calibrate",
     "ollama",
     "ollama create",
