@@ -90,8 +90,10 @@ def plan_tensors(source: Weights, model: Architecture) -> tuple[PlannedTensor, .
         InputError: `source` lacks a tensor, has one that has no place, or one of another shape.
     """
     present = set(source.names())
-    planned = tuple(tensor for tensor in _expected(model) if _is_wanted(tensor, present, model))
-    for tensor in planned:
+    planned: dict[str, PlannedTensor] = {}
+    for tensor in _expected(model):  # one at a time: a damaged config.json may announce billions of layers
+        if not _is_wanted(tensor, present, model):
+            continue
         if tensor.source not in present:
             raise InputError(f"The model has no tensor {tensor.source}.", "Download or make the model again.")
         found = source.shape(tensor.source)
@@ -100,10 +102,11 @@ def plan_tensors(source: Weights, model: Architecture) -> tuple[PlannedTensor, .
                 f"{tensor.source} has the shape {list(found)}, but config.json makes it {list(tensor.shape)}.",
                 "Give the config.json and the weights of one and the same model.",
             )
-    foreign = sorted(present - {tensor.source for tensor in planned})
+        planned[tensor.source] = tensor
+    foreign = sorted(present - planned.keys())
     if foreign:
         raise InputError(f"{foreign[0]} has no place in a GGUF of architecture {model.shape.architecture}.", _ANOTHER)
-    return planned
+    return tuple(planned.values())
 
 
 def _is_wanted(tensor: PlannedTensor, present: set[str], model: Architecture) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,10 @@ def test_another_shape_than_the_configs_is_told(tmp_path: Path) -> None:
     source.shapes["model.norm.weight"] = (65,)
     with pytest.raises(InputError, match=r"model\.norm\.weight has the shape \[65\].*\[64\]"):
         plan_tensors(source, model)
+
+
+def test_billions_of_layers_are_not_counted_out(tmp_path: Path) -> None:
+    model, source = _model(tmp_path, "llama", tied=True)
+    endless = replace(model, shape=replace(model.shape, layers=2**40))
+    with pytest.raises(InputError, match=r"no tensor model\.layers\.1\."):
+        plan_tensors(source, endless)
