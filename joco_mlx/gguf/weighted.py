@@ -92,7 +92,8 @@ def _steps(wanted: Floats, inverse: Floats) -> Floats:
 
 
 def _lost(wanted: Floats, importance: Floats, inverse: Floats, whole: Floats) -> Floats:
-    difference: Floats = wanted - np.reciprocal(inverse) * whole
+    rounded: Floats = np.reciprocal(inverse)
+    difference: Floats = wanted - rounded * whole
     return in_order_sum(importance * difference * difference)
 
 
