@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from joco_mlx import artifacts
 from joco_mlx.config import RUNS_FOLDER
-from joco_mlx.errors import ConflictError, JocoError, StoppedError
+from joco_mlx.errors import ConflictError, JocoError, MachineError, StoppedError
 from joco_mlx.models.runs import RUN_FILE, State
 
 LOCK = "lock"
@@ -35,8 +35,9 @@ class LiveRun:
         document: What `run.json` says.
     """
 
-    def __init__(self, folder: Path, document: Mapping[str, Any], metrics: IO[str]) -> None:
+    def __init__(self, folder: Path, document: Mapping[str, Any], metrics: IO[str], lock: IO[str]) -> None:
         self.folder = folder
+        self._lock = lock
         self.document: dict[str, Any] = {
             "process": os.getpid(),
             **document,
@@ -54,8 +55,21 @@ class LiveRun:
         self.document["segments"].append(self._segment)
         self.set_state("running")
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder is still the one that this process holds: it may have been deleted, or its disk unplugged."""
+        try:
+            return os.path.samestat(os.fstat(self._lock.fileno()), (self.folder / LOCK).stat())
+        except OSError:
+            return False
+
     def set_state(self, state: State, **more: Any) -> None:
-        """Write `run.json` with this state."""
+        """Write `run.json` with this state.
+
+        Raises:
+            MachineError: The folder is gone.
+        """
+        self._require_there()
         now = {"state": state, "changed_at": _now()}
         self.document.update(now, **more)
         self._segment.update(now)
@@ -68,7 +82,12 @@ class LiveRun:
             self._metrics.flush()
 
     def write_sample(self, line: dict[str, Any]) -> None:
-        """Add one line to samples.jsonl."""
+        """Add one line to samples.jsonl.
+
+        Raises:
+            MachineError: The disk is full, or the folder is gone.
+        """
+        self._require_there()
         path = self.folder / SAMPLES
         with artifacts.telling_disk_errors(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -76,9 +95,21 @@ class LiveRun:
             os.fsync(file.fileno())
 
     def sync(self) -> None:
-        """Make the lines of metrics.jsonl survive a power cut."""
+        """Make the lines of metrics.jsonl survive a power cut.
+
+        Raises:
+            MachineError: The folder is gone: better told than made anew, where the disk was mounted.
+        """
+        self._require_there()
         with artifacts.telling_disk_errors(self.folder / METRICS):
             os.fsync(self._metrics.fileno())
+
+    def _require_there(self) -> None:
+        if not self.is_there:
+            raise MachineError(
+                f"The run folder {self.folder} is gone.",
+                f"If its disk was unplugged, plug it in and go on: joco-mlx train --resume {self.folder}",
+            )
 
     def finish(self, parents: Mapping[str, str], files: Sequence[Path], **more: Any) -> artifacts.Artifact:
         """Set the state to finished, with `more` in run.json, and seal the folder."""
@@ -132,15 +163,20 @@ def _held(folder: Path, document: Mapping[str, Any]) -> Iterator[LiveRun]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise _in_use(folder) from None
-        run = LiveRun(folder, document, metrics)
+        run = LiveRun(folder, document, metrics, lock)
         try:
             yield run
-        except (KeyboardInterrupt, StoppedError):
-            run.set_state("interrupted")
-            raise
         except BaseException as problem:
-            run.set_state("failed", problem=problem.message if isinstance(problem, JocoError) else repr(problem))
+            if run.is_there:
+                _tell_end(run, problem)
             raise
+
+
+def _tell_end(run: LiveRun, problem: BaseException) -> None:
+    if isinstance(problem, KeyboardInterrupt | StoppedError):
+        run.set_state("interrupted")
+    else:
+        run.set_state("failed", problem=problem.message if isinstance(problem, JocoError) else repr(problem))
 
 
 def _keep_until(lines: Path, step: int) -> None:

@@ -174,6 +174,7 @@ def _segment(work: Work, run: LiveRun, prepared: Prepared, progress: Progress, o
     work.after_validation = after_validation
     with kept_awake(), tracked(run, prepared.config.tracker, work.done) as journal:
         finished = _train(work, journal, progress)
+    run.sync()
     plot_loss(run.folder / METRICS, run.folder / PICTURE)
     if not finished:
         raise _stopped(work, run)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from tiny_records import make_record
 
 from joco_mlx.artifacts import open_artifact, sha256
 from joco_mlx.config import TrainConfig
-from joco_mlx.errors import ConflictError, InputError, StoppedError
+from joco_mlx.errors import ConflictError, InputError, MachineError, StoppedError
 from joco_mlx.models import memory
 from joco_mlx.models.compute import mx
 from joco_mlx.models.hub import locate
@@ -165,6 +166,22 @@ def test_a_broken_loss_ends_the_run_as_failed(config, monkeypatch):
         train(config)
     assert open_run(config.out).state == "failed"
     assert "demo-" in open_run(config.out).document["problem"]
+
+
+@pytest.mark.parametrize("moment", ["at a checkpoint", "at a sample", "at the end"])
+def test_a_folder_that_vanishes_is_told_and_not_made_anew(config, moment):
+    """As when an external disk is unplugged: what is below its place must not go to another disk."""
+    changes = {"at a checkpoint": {"save_every": 2}, "at a sample": {"samples": 1}, "at the end": {}}[moment]
+    config = replace(config, **{"save_every": 99, "eval_every": 99, "samples": 0, **changes})
+
+    def vanish(title, figures):
+        if title == "Training" and config.out.is_dir():
+            shutil.rmtree(config.out)
+
+    with pytest.raises(MachineError, match="is gone") as problem:
+        train(config, progress=Watching(on_advance=vanish))
+    assert problem.value.hint.endswith(f"joco-mlx train --resume {config.out}")
+    assert not (config.out / "run.json").exists()
 
 
 def test_an_existing_folder_is_refused_before_any_work(config):
