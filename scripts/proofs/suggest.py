@@ -7,7 +7,6 @@ characters, a hostile diff changes form or process, or the grammar costs more th
 """
 
 import argparse
-import importlib
 import resource
 import sys
 import tempfile
@@ -19,7 +18,8 @@ from typing import Any
 
 from commitlint import judge
 from mirrors import Mirror, mirrors
-from results import ROOT, record
+from results import record
+from tiny import tiny_model
 
 from joco_mlx import process
 from joco_mlx.commit.record import read_records
@@ -147,15 +147,6 @@ def says_something(patch: str) -> bool:
     except JocoError:
         return False
     return True
-
-
-def tiny_model(folder: Path) -> Path:
-    """Make a random model with the real Qwen2 vocabulary, as the tests do."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    fixture = importlib.import_module("models_fixture")
-    (folder / "tokenizer").mkdir()
-    fixture.save_tokenizer(fixture.qwen_tokenizer(), folder / "tokenizer", "qwen2")
-    return Path(fixture.make_model(folder / "tiny", "qwen2", tokenizer=folder / "tokenizer", dtype="float32"))
 
 
 def answer(engine: MlxEngine, diffs: Sequence[Diff]) -> Answers:
