@@ -22,8 +22,10 @@ from gguf import GGUFValueType, GGUFWriter
 
 from joco_mlx.config import Mode
 from joco_mlx.errors import InputError
+from joco_mlx.gguf import weighted
 from joco_mlx.gguf.container import ALIGNMENT
 from joco_mlx.gguf.encoders import CHUNK_WEIGHTS, encoder, fits
+from joco_mlx.gguf.imatrix import Imatrix
 from joco_mlx.gguf.plan import Plan
 from joco_mlx.gguf.recipe import stored_bytes
 from joco_mlx.gguf.requantize import KINDS, Trained, requantize
@@ -45,11 +47,22 @@ class _Chunk:
     kind: Type
     rows: Callable[[], Floats]
     origin: Callable[[], tuple[AffineGrid | None, Change | None]]
+    importance: Floats | None
+    """Of its columns, where an importance matrix says something of them."""
     last: bool
     """Whether the tensor ends with it."""
 
 
-def write_gguf(path: Path, plan: Plan, source: Weights, *, mode: Mode, threads: int | None, bar: Task) -> None:
+def write_gguf(
+    path: Path,
+    plan: Plan,
+    source: Weights,
+    *,
+    mode: Mode,
+    threads: int | None,
+    bar: Task,
+    imatrix: Imatrix | None = None,
+) -> None:
     """Write a whole file to `path`, which nobody else reads yet.
 
     Args:
@@ -59,6 +72,7 @@ def write_gguf(path: Path, plan: Plan, source: Weights, *, mode: Mode, threads: 
         mode: How weights become blocks.
         threads: Chunks encoded at once; all cores when None.
         bar: Told of every chunk, in weights.
+        imatrix: What is known of the columns; wherever it is, it decides instead of `mode`.
 
     Raises:
         InputError: A weight is not finite or too large for its type.
@@ -66,7 +80,7 @@ def write_gguf(path: Path, plan: Plan, source: Weights, *, mode: Mode, threads: 
     _write_header(path, plan)
     with path.open("ab") as file:
         _pad(file)
-        for chunk, encoded, weights in _encoded(_chunks(source, plan), mode, threads or cores()):
+        for chunk, encoded, weights in _encoded(_chunks(source, plan, imatrix), mode, threads or cores()):
             file.write(encoded.data)
             if chunk.last:
                 _pad(file)
@@ -99,13 +113,14 @@ def _value_types(key: str, value: object) -> tuple[GGUFValueType, GGUFValueType 
     return (GGUFValueType.FLOAT32 if isinstance(value, float) else GGUFValueType.STRING), None
 
 
-def _chunks(source: Weights, plan: Plan) -> Iterator[_Chunk]:
+def _chunks(source: Weights, plan: Plan, imatrix: Imatrix | None) -> Iterator[_Chunk]:
     """Cut the tensors into what one thread encodes at a time."""
     for tensor, kind in plan.tensors:
+        importance = imatrix.means.get(tensor.name) if imatrix and kind in weighted.KINDS else None
         read, origin = tensor.reader(source), tensor.origin(source)
         for start, stop in row_chunks(tensor.shape):
             parts = partial(read, start, stop), partial(origin, start, stop)
-            yield _Chunk(tensor.source, kind, *parts, stop == tensor.shape[0])
+            yield _Chunk(tensor.source, kind, *parts, importance, stop == tensor.shape[0])
 
 
 def row_chunks(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
@@ -136,6 +151,8 @@ def _encode(chunk: _Chunk, mode: Mode) -> tuple[Bytes, int]:
             f"{chunk.name} holds a weight that is not finite or too large for {chunk.kind.name}.",
             "Train again with a lower --learning-rate, or download the model again.",
         )
+    if chunk.importance is not None:
+        return weighted.encode_weighted(chunk.kind, weights, chunk.importance), weights.size
     if mode == "reference" or chunk.kind not in KINDS:
         return encoder(chunk.kind)(weights.reshape(-1)), weights.size
     return requantize(chunk.kind, _trained(weights, chunk, mode)), weights.size
