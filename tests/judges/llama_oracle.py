@@ -15,7 +15,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,19 @@ class _Child:
         self._log.close()
 
 
-def quantize(source: Path, target: Path, ftype: int = Q4_K_M, threads: int = 2, *, library: Path | None = None) -> None:
-    """Run the real `llama_model_quantize`."""
+def quantize(
+    source: Path,
+    target: Path,
+    ftype: int = Q4_K_M,
+    threads: int = 2,
+    *,
+    imatrix: Mapping[str, np.ndarray] | None = None,
+    library: Path | None = None,
+) -> None:
+    """Run the real `llama_model_quantize`, with an importance matrix (tensor -> columns) when one is given."""
     child = _Child(library)
     try:
-        child.call("quantize", str(source), str(target), ftype, threads)
+        child.call("quantize", str(source), str(target), ftype, threads, dict(imatrix or {}))
     finally:
         child.close()
 
@@ -151,6 +159,12 @@ class _Quantize(ctypes.Structure):
     ]
 
 
+class _Importance(ctypes.Structure):
+    """`struct llama_model_imatrix_data` of llama.h; a list of them ends with one that has no name."""
+
+    _fields_ = [("name", ctypes.c_char_p), ("data", ctypes.POINTER(ctypes.c_float)), ("size", ctypes.c_size_t)]
+
+
 class _Parameters(ctypes.Structure):
     """Room for a parameter struct that is handed back as llama.cpp filled it; the context's begins with three sizes."""
 
@@ -188,9 +202,18 @@ class Server:
         function.restype, function.argtypes = result, list(arguments)
         return function  # type: ignore[no-any-return]
 
-    def quantize(self, source: str, target: str, ftype: int, threads: int) -> None:
+    def quantize(
+        self, source: str, target: str, ftype: int, threads: int, imatrix: Mapping[str, np.ndarray] | None = None
+    ) -> None:
         parameters = self._call("llama_model_quantize_default_params", _Quantize)()
         parameters.ftype, parameters.threads = ftype, threads
+        kept = {name: np.ascontiguousarray(values, np.float32) for name, values in (imatrix or {}).items()}
+        lines = (_Importance * (len(kept) + 1))()
+        for line, (name, values) in zip(lines, kept.items(), strict=False):
+            line.name, line.size = name.encode(), values.size
+            line.data = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        if kept:
+            parameters.pointers[0] = ctypes.addressof(lines)
         run = self._call("llama_model_quantize", ctypes.c_uint32, *[ctypes.c_char_p] * 2, ctypes.c_void_p)
         if run(source.encode(), target.encode(), ctypes.byref(parameters)):
             raise LlamaError(f"llama_model_quantize refused {source}")
