@@ -37,6 +37,8 @@ SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_pr
 Quantization = Literal["q4_k_m", "q4_k_s", "q5_k_m", "q6_k", "q8_0", "f16"]
 OllamaForm = Literal["trained", "guide"]
 EngineName = Literal["mlx", "ollama", "openai"]
+PromptName = Literal["trained", "baseline-v1", "two-step"]
+"""Of a benchmark; joco_mlx/bench/prompts.py has their words."""
 SuggestEngine = Literal["mlx", "ollama"]
 OLLAMA_MODEL = "joco"
 """The name under which Ollama is looked in when nobody says which model answers."""
@@ -255,6 +257,9 @@ class FuseConfig:
         "How weights become blocks: balanced keeps what training changed, seeded is nearest to the weights, "
         "low-error knows nothing of the base, reference gives llama.cpp's bytes.",
     )
+    imatrix: Path | None = _option(
+        None, "Importance matrix, from gguf imatrix or llama.cpp: llama.cpp's bytes with it, in place of --mode."
+    )
     force: bool = _option(False, "Replace an output that exists.")
 
 
@@ -327,6 +332,7 @@ class BenchConfig:
     temperature: float = _option(0.0, "Sampling temperature; 0 always gives the likeliest message.")
     max_tokens: int = _option(ANSWER_TOKENS, "Longest answer in tokens.")
     timeout_seconds: float = _option(120.0, "How long a server may take for one answer.")
+    prompt: PromptName = _option("trained", "trained (ours), or the original's: baseline-v1 or two-step.")
     constrained: bool = _option(False, "Let the model write valid headers of at most 72 characters only.")
     type_prior: Path | None = _option(
         None, "Decide the type first, corrected by this file of `bench calibrate`; answers are constrained."
@@ -349,6 +355,8 @@ class BenchConfig:
         _require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1")
         _require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        ours = self.prompt == "trained" or not (self.constrained or self.type_prior)
+        _require(ours, "prompt", self.prompt, "trained when answers are constrained")
         _require(1 <= self.tried_types <= 11, "tried_types", self.tried_types, "1 to 11")
         _require(
             self.type_prior is None or self.engine == "mlx", "type_prior", self.type_prior, "used with --engine mlx"

@@ -13,6 +13,7 @@ from joco_mlx.config import FuseConfig
 from joco_mlx.gguf.card import Card
 from joco_mlx.gguf.export import Exported
 from joco_mlx.gguf.export import export as write_gguf
+from joco_mlx.gguf.imatrix import read_imatrix
 from joco_mlx.gguf.verify import Report, verify
 from joco_mlx.merge import open_merged
 from joco_mlx.models import registry
@@ -51,6 +52,7 @@ def export_run(config: FuseConfig, run: Run, *, progress: Progress | None = None
         shown.note(warning)
     weights = open_merged(base.path, run.adapter)
     card = Card.of(base)
+    matrix = read_imatrix(config.imatrix) if config.imatrix else None
     out = folder / ollama.GGUF_NAME
     made = write_gguf(
         weights,
@@ -58,6 +60,7 @@ def export_run(config: FuseConfig, run: Run, *, progress: Progress | None = None
         out,
         quantization=config.quantization,
         mode=config.mode,
+        imatrix=matrix,
         card=card,
         force=config.force,
         progress=shown,

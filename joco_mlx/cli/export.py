@@ -28,11 +28,13 @@ def fuse(
     export_gguf: Annotated[bool, typer.Option("--export-gguf", help="Write joco.gguf and its Modelfile.")] = False,
     quantization: Annotated[str | None, option(FuseConfig, "quantization")] = None,
     mode: Annotated[str | None, option(FuseConfig, "mode")] = None,
+    imatrix: Annotated[Path | None, option(FuseConfig, "imatrix")] = None,
     force: Annotated[bool | None, option(FuseConfig, "force", "--force")] = None,
     json: Json = False,
 ) -> None:
     """Merge a run's adapter into its base: a 16-bit model folder, or with --export-gguf what Ollama takes."""
-    config = settings(FuseConfig, "fuse", {"out": out, "quantization": quantization, "mode": mode, "force": force})
+    flags = {"out": out, "quantization": quantization, "mode": mode, "imatrix": imatrix, "force": force}
+    config = settings(FuseConfig, "fuse", flags)
     from joco_mlx.models.runs import open_run
 
     opened = open_run(run)
