@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from joco_mlx.config import ANSWER_TOKENS
-from joco_mlx.serve.asked import Asked, RefusalError, last_user_turn, number
+from joco_mlx.serve.asked import Asked, RefusalError, last_user_turn, number, system_text
 
 VERSION = "0.12.0"
 """Of the interface that is spoken: the first with everything that is answered here."""
@@ -31,6 +31,7 @@ def read(document: Mapping[str, Any]) -> Asked:
     longest = number(options, "num_predict", ANSWER_TOKENS, least=-2, most=1e6)
     return Asked(
         last_user_turn(document["messages"]) if "messages" in document else str(prompt),
+        system_text(document["messages"]) if "messages" in document else str(document.get("system") or ""),
         temperature=number(options, "temperature", 0.0, least=0, most=5),
         max_tokens=min(ANSWER_TOKENS, int(longest)) if longest >= 1 else ANSWER_TOKENS,
         streamed=document.get("stream") is not False,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from joco_mlx.config import ANSWER_TOKENS
-from joco_mlx.serve.asked import MOST_ANSWERS, Asked, last_user_turn, number
+from joco_mlx.serve.asked import MOST_ANSWERS, Asked, last_user_turn, number, system_text
 
 
 def read(document: Mapping[str, Any]) -> Asked:
@@ -22,6 +22,7 @@ def read(document: Mapping[str, Any]) -> Asked:
     limits = {"least": 1, "most": 1e6}
     return Asked(
         last_user_turn(document.get("messages")),
+        system_text(document.get("messages")),
         answers=int(number(document, "n", 1, least=1, most=MOST_ANSWERS)),
         temperature=number(document, "temperature", 0.0, least=0, most=2),
         max_tokens=min(ANSWER_TOKENS, int(number({"max_tokens": longest}, "max_tokens", ANSWER_TOKENS, **limits))),

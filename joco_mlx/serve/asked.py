@@ -19,6 +19,8 @@ from joco_mlx.config import ANSWER_TOKENS
 MOST_ANSWERS = 5
 _OPENED = re.compile(r"^(```|~~~)[a-z]*\n\Z", re.MULTILINE)
 _BARE = re.compile(r"without (?:any |a )?prefix|no prefix", re.IGNORECASE)
+_OBJECTS = re.compile(r"JSON array[^\n]*\n[\s\S]*\"subject\"")
+_HOW_MANY = re.compile(r"exactly (\d+) object")
 _FITTED = re.compile(r"(?:Why: .{0,400}\n\n)?[AMDRCT] .+ \+\d+ -\d+ [a-z-]+(?:\n|\Z)")
 
 
@@ -36,6 +38,8 @@ class Asked:
 
     text: str
     """The last user turn, as it came."""
+    instructions: str = ""
+    """What the tool's own system prompt says."""
     answers: int = 1
     temperature: float = 0.0
     max_tokens: int = ANSWER_TOKENS
@@ -45,6 +49,14 @@ class Asked:
     def wants_description(self) -> bool:
         """Whether only what follows `type: ` is wanted."""
         return _BARE.search(self.text[: _start_of_diff(self.text)]) is not None
+
+    @property
+    def objects(self) -> int:
+        """How many messages are wanted as objects of one JSON array; 0 for plain text."""
+        if not _OBJECTS.search(self.instructions):
+            return 0
+        found = _HOW_MANY.search(self.instructions)
+        return max(1, min(MOST_ANSWERS, int(found[1]))) if found else 1
 
     def shown(self, budget: int, count: CountTokens) -> str:
         """Return the user turn that the model is given: what was fitted already as it is, a diff in our own form.
@@ -79,6 +91,13 @@ def last_user_turn(messages: object) -> str:
         parts = [part.get("text") for part in content if isinstance(part, Mapping) and part.get("type") == "text"]
         return "\n".join(part for part in parts if isinstance(part, str))
     raise RefusalError(400, "The last user message has no text.")
+
+
+def system_text(messages: object) -> str:
+    """Return what the system turns say."""
+    turns = messages if isinstance(messages, Sequence) and not isinstance(messages, str) else ()
+    systems = [turn for turn in turns if isinstance(turn, Mapping) and turn.get("role") in ("system", "developer")]
+    return "\n".join(turn["content"] for turn in systems if isinstance(turn.get("content"), str))
 
 
 def number(document: Mapping[str, Any], name: str, default: float, *, least: float, most: float) -> float:

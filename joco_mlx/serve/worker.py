@@ -5,8 +5,9 @@ and a model that is loaded in one thread is used in that thread. Leaves what a r
 """
 
 import asyncio
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -79,7 +80,7 @@ class Worker:
         return MlxEngine(choose(model, progress=progress), progress=progress)
 
     def _written(self, asked: Asked, tell: Watch, is_gone: Callable[[], bool]) -> list[str]:
-        until = time.monotonic() + self._seconds
+        until, wanted = time.monotonic() + self._seconds, asked.objects or asked.answers
         engine = self._engine
         shown = asked.shown(diff_budget(engine.template, engine.max_seq_length, engine.count), engine.count)
 
@@ -88,14 +89,14 @@ class Worker:
                 raise RefusalError(499, "The client hung up.")
             if time.monotonic() > until:
                 raise RefusalError(504, f"No answer within {self._seconds:g} seconds.")
-            if safe := _part(settled(text), asked):
+            if not asked.objects and (safe := _part(settled(text), asked)):
                 tell(safe)
 
         try:
             found = offer_shown(
                 engine,
                 shown,
-                SuggestConfig(candidates=asked.answers, temperature=asked.temperature, max_tokens=asked.max_tokens),
+                SuggestConfig(candidates=wanted, temperature=asked.temperature, max_tokens=asked.max_tokens),
                 wishes=Wishes(),
                 asked=Conventions(_form(asked)),
                 progress=Silent(),
@@ -104,7 +105,8 @@ class Worker:
         except VerificationError as problem:
             raise RefusalError(500, problem.message) from None
         messages = [_part(one.message, asked) for one in found]
-        return [messages[at % len(messages)] for at in range(asked.answers)]
+        said = [messages[at % len(messages)] for at in range(wanted)]
+        return [_array(said)] * asked.answers if asked.objects else said
 
 
 def settled(text: str) -> str:
@@ -115,6 +117,11 @@ def settled(text: str) -> str:
 
 def _form(asked: Asked) -> Form:
     return replace(Form(), forbids_scope=True, subject_chars=_DESCRIPTION_CHARS) if asked.wants_description else Form()
+
+
+def _array(messages: Sequence[str]) -> str:
+    """Return messages as the JSON that aicommit2 asks for (its src/utils/prompt.ts)."""
+    return json.dumps([{"subject": message, "body": "", "footer": ""} for message in messages])
 
 
 def _part(message: str, asked: Asked) -> str:

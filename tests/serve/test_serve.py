@@ -105,6 +105,24 @@ def test_a_tool_that_asks_for_no_prefix_gets_the_description(client: Client) -> 
     assert "".join(event["choices"][0]["delta"].get("content", "") for event in events) == description
 
 
+AICOMMIT2 = """\
+You are a helpful assistant specializing in writing Git commit messages.
+Lastly, Provide your response as a JSON array containing exactly 2 objects, each with the following keys:
+- "subject": The main commit message using the conventional style.
+- "body": An optional detailed explanation of the changes.
+"""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_tool_that_reads_json_alone_gets_json(client: Client, *, stream: bool) -> None:
+    messages = turns(f"Here is the diff: {DIFF}", system=AICOMMIT2)
+    reply = client.post("/api/chat", messages=messages, stream=stream, options={"num_predict": 12})
+    said = "".join(line["message"]["content"] for line in reply.lines)
+    found = json.loads(said)
+    assert [set(one) for one in found] == [{"subject", "body", "footer"}] * 2
+    assert all(is_valid(one["subject"]) for one in found)
+
+
 def test_our_own_engine_can_ask_it(client: Client, expected: str, tmp_path: Path) -> None:
     config = SuggestConfig(model="joco", engine="ollama", url=client.url, max_tokens=20)
     assert is_valid(candidates(config, DIFF, progress=Silent())[0].message)
