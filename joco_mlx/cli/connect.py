@@ -22,5 +22,7 @@ def connect(
 
     found = connection(tool, model, Server.at(url).url)
     render.say(f"Written: {apply(found, Path.home())}" if write else found.text)
+    if found.note:
+        render.warn(found.note)
     if found.start:
         render.warn(f"Next: {found.start}")

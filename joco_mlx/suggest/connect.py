@@ -11,6 +11,7 @@ from pathlib import Path
 
 from joco_mlx import artifacts
 from joco_mlx.errors import InputError, UsageError
+from joco_mlx.ollama.server import DEFAULT_PORT
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,15 @@ class Connection:
     values: Mapping[str, str] = field(default_factory=dict)
     start: str = ""
     """How the tool is started then."""
+    note: str = ""
+    """What a person has to know."""
 
 
 _OCO_TOKENS = 1_000_000
 """Above its limit opencommit cuts a diff and joins the answers; ours fits the whole diff by itself."""
+
+_JSON_ALONE = "aicommit2 reads JSON alone: it works with joco-mlx serve, not with the model in Ollama."
+_ONE_PORT = f"lumen asks port {DEFAULT_PORT} alone, whatever the address: joco-mlx serve --port {DEFAULT_PORT}"
 
 TOOLS = ("opencommit", "aicommits", "aicommit2", "czg", "lumen", "lazygit")
 
@@ -46,7 +52,11 @@ def connection(tool: str, model: str, url: str) -> Connection:
     made = {
         "opencommit": Connection(f"oco config set {_words(oco)}", Path(".opencommit"), oco, "oco"),
         "aicommits": Connection(f"aicommits config set {_words(openai)}", Path(".aicommits"), openai, "aicommits"),
-        "aicommit2": Connection(f"aicommit2 config set OLLAMA.model={model} OLLAMA.host={url} OLLAMA.numCtx=8192"),
+        "aicommit2": Connection(
+            f"aicommit2 config set OLLAMA.model={model} OLLAMA.host={url} OLLAMA.numCtx=8192",
+            start="aicommit2",
+            note=_JSON_ALONE,
+        ),
         "czg": Connection(
             f"czg --api-key=ollama --api-endpoint={url}/v1 --api-model={model}",
             Path(".config") / ".czrc",
@@ -58,6 +68,7 @@ def connection(tool: str, model: str, url: str) -> Connection:
             Path(".config") / "lumen" / "lumen.config.json",
             lumen,
             "lumen draft",
+            "" if url.endswith(f":{DEFAULT_PORT}") else _ONE_PORT,
         ),
         "lazygit": Connection(_LAZYGIT),
     }

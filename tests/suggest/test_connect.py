@@ -54,6 +54,13 @@ def test_what_czg_and_opencommit_read(tmp_path: Path) -> None:
     assert int(values["OCO_TOKENS_MAX_INPUT"]) > 100_000  # below that it cuts a big diff and joins the answers
 
 
+def test_what_a_person_has_to_know_is_told() -> None:
+    """Read in aicommit2's src/utils/prompt.ts and lumen's src/provider/mod.rs."""
+    assert "JSON alone" in connection("aicommit2", "joco", URL).note
+    assert connection("lumen", "joco", URL).note == ""
+    assert "port 11434 alone" in connection("lumen", "joco", "http://127.0.0.1:11435").note
+
+
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not written by joco-mlx"):
         apply(connection("lazygit", "joco", URL), tmp_path)
