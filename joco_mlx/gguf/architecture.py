@@ -12,9 +12,12 @@ from typing import Any
 
 from joco_mlx.errors import InputError
 from joco_mlx.gguf.container import Metadata
-from joco_mlx.models.shape import Shape, read_config
+from joco_mlx.merge.tensorfile import brief
+from joco_mlx.models.shape import EXPORTED, Shape, read_config
 
 _ROPE_BASES = {"qwen2": 1_000_000.0, "llama": 10_000.0}
+_LARGEST = 1 << 31
+"""What llama.cpp's integers hold; its float32 would hold more, but no model needs it."""
 _AGAIN = "Take config.json from the base model again, or give another model."
 
 
@@ -43,6 +46,11 @@ class Architecture:
         config = read_config(folder)
         where = str(folder / "config.json")
         shape = Shape.from_config(config, where)
+        if shape.architecture not in EXPORTED:
+            raise InputError(
+                f"{where} is a {shape.architecture!r} model, which cannot be written as a GGUF.",
+                f"Use a model of one of: {', '.join(EXPORTED)}; joco-mlx fuse makes a 16-bit folder of any other.",
+            )
         return cls(
             shape=shape,
             head=int(_number(config, "head_dim", where, shape.hidden / shape.heads)),
@@ -91,8 +99,10 @@ def _number(config: Mapping[str, Any], key: str, where: str, default: float | No
     value = config.get(key)
     if value is None and default is not None:
         value = default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InputError(f"{key} in {where} is {value!r}, but must be a number above 0.", _AGAIN)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LARGEST:
+        raise InputError(
+            f"{key} in {where} is {brief(value)}, but must be a number above 0 and below {_LARGEST}.", _AGAIN
+        )
     return float(value)
 
 

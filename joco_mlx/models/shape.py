@@ -1,27 +1,32 @@
 """The sizes of a model that arithmetic needs: of a registry entry, or out of a config.json.
 
-Decides which architectures this tool trains, fuses and exports: qwen2 and llama. Imports nothing heavy, so that the
-table of models can be shown without loading MLX.
+Decides which architectures this tool exports to GGUF: qwen2 and llama. What else mlx-lm knows is trained and fused as well.
+Imports nothing heavy, so that the table of models can be shown without loading MLX.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from joco_mlx.errors import InputError
 
-Architecture = Literal["qwen2", "llama"]
-ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
+EXPORTED = ("qwen2", "llama")
+"""Architectures that become a GGUF."""
+WELL_KNOWN = ("qwen2", "qwen3", "llama", "mistral")
+"""Architectures whose training has a forward pass of its own; mlx-lm's mistral is its llama."""
 DENSE_BITS = 16.0
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a qwen2 or llama model, named as config.json names them, without the `num_`."""
+    """Sizes of a model, named as config.json names them, without the `num_`.
 
-    architecture: Architecture
+    The arithmetic is that of qwen2 and llama; of other architectures it gives the order of magnitude.
+    """
+
+    architecture: str
     layers: int
     hidden: int
     intermediate: int
@@ -40,8 +45,8 @@ class Shape:
         return self.hidden // self.heads * self.kv_heads
 
     def linear(self, module: str) -> tuple[int, int]:
-        """Return (inputs, outputs) of one of the seven linear layers of a block."""
-        return {
+        """Return (inputs, outputs) of one of the seven linear layers of a block; of any other a generous guess."""
+        known = {
             "q_proj": (self.hidden, self.hidden),
             "k_proj": (self.hidden, self.kv_hidden),
             "v_proj": (self.hidden, self.kv_hidden),
@@ -49,7 +54,8 @@ class Shape:
             "gate_proj": (self.hidden, self.intermediate),
             "up_proj": (self.hidden, self.intermediate),
             "down_proj": (self.intermediate, self.hidden),
-        }[module]
+        }
+        return known.get(module, (self.hidden, 2 * self.intermediate))
 
     @property
     def parameters(self) -> int:
@@ -75,13 +81,13 @@ class Shape:
             where: How errors name it.
 
         Raises:
-            InputError: The architecture is not supported, or a size is missing.
+            InputError: The architecture or a size is missing.
         """
         architecture = config.get("model_type")
-        if architecture not in ARCHITECTURES:
+        if not isinstance(architecture, str):
             raise InputError(
-                f"{where} is a {architecture!r} model, which is not supported.",
-                f"Use a model of one of: {', '.join(ARCHITECTURES)}; joco-mlx models lists tested ones.",
+                f"{where} does not say which architecture it is: its model_type is {architecture!r}.",
+                "Use a model that mlx-lm knows; joco-mlx models lists tested ones.",
             )
         try:
             heads = int(config["num_attention_heads"])

@@ -98,8 +98,8 @@ def test_a_config_gives_the_same_shape_arithmetic(tiny_model: Callable[..., Path
 @pytest.mark.parametrize(
     ("config", "complaint"),
     [
-        ({"model_type": "mamba"}, "'mamba' model"),
-        ({}, "None model"),
+        ({"model_type": "mamba"}, "num_attention_heads"),
+        ({}, "model_type is None"),
         ({"model_type": "llama"}, "num_attention_heads"),
         ({"model_type": "llama", "num_attention_heads": "many"}, "many"),
     ],
