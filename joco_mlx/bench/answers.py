@@ -3,13 +3,15 @@
 Nothing heavy is loaded before `Subject.open`: a run that is already finished needs no model, and a baseline never does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from joco_mlx import artifacts
 from joco_mlx.bench import baselines
+from joco_mlx.bench.prompts import PROMPTS
 from joco_mlx.bench.servers import Server
 from joco_mlx.bench.subject import DIFF_MARK, Answerer, Subject, one_by_one
 from joco_mlx.commit.fit import CountTokens
@@ -72,19 +74,27 @@ def _server(config: BenchConfig, progress: Progress) -> Subject:
     server = Server(config.engine, config.model, config.url, timeout_seconds=config.timeout_seconds)
     fitting = _fitting(config, progress)
     form = Form() if config.constrained else None
+    foreign = PROMPTS.get(config.prompt)
 
     def answer(record: Record, seed: int) -> str:
+        if foreign is not None:
+            return foreign.ask([record.input], partial(_say, server, config, seed), config.max_tokens)[0]
         text = user_text(record.input, fitting.budget, fitting.count)
         return server.complete(text, max_tokens=config.max_tokens, temperature=config.temperature, seed=seed, form=form)
 
     return Subject(
         config.model,
         {"engine": config.engine, "model": config.model, **fitting.identity},
-        f"{SYSTEM}\n\n{DIFF_MARK}",
+        foreign.text if foreign is not None else f"{SYSTEM}\n\n{DIFF_MARK}",
         config.train or fitting.train,
         None if config.train else fitting.train_digest,
         lambda: one_by_one(answer),
     )
+
+
+def _say(server: Server, config: BenchConfig, seed: int, texts: Sequence[str], max_tokens: int) -> list[str]:
+    how: Any = {"max_tokens": max_tokens, "temperature": config.temperature, "seed": seed, "system": None}
+    return [server.complete(text, **how) for text in texts]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from joco_mlx import artifacts
+from joco_mlx.bench.prompts import PROMPTS, Prompt
 from joco_mlx.bench.subject import DIFF_MARK, Answerer, Question, Subject
-from joco_mlx.commit.prompt import diff_budget, render, user_text
+from joco_mlx.commit.prompt import diff_budget, neutralise, render, user_text
 from joco_mlx.config import RUNS_FOLDER, BenchConfig
 from joco_mlx.models.drafts import Draft
 from joco_mlx.models.runs import RUN_FILE, Run, open_run
@@ -50,10 +51,10 @@ def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
     return Subject(
         run.folder.name if run else chosen.folder.name,
         identity,
-        render(chosen.folder.template, DIFF_MARK),
+        PROMPTS[config.prompt].text if config.prompt in PROMPTS else render(chosen.folder.template, DIFF_MARK),
         train,
         digest,
-        lambda: _asking(MlxEngine(chosen, progress=progress), config, prior),
+        lambda: _answerer(MlxEngine(chosen, progress=progress), config, prior),
         at_once=config.batch_size,
     )
 
@@ -68,6 +69,30 @@ def _run_of(model: str | None, chosen: Chosen) -> Run | None:
     places = chain(chosen.folder.path.resolve().parents, sorted(RUNS_FOLDER.glob("*")))
     found = (place for place in places if (place / RUN_FILE).is_file() and artifacts.is_finished(place))
     return next((open_run(place) for place in found if artifacts.sha256(place / artifacts.MANIFEST) == made_from), None)
+
+
+def _answerer(engine: MlxEngine, config: BenchConfig, prior: TypePrior | None) -> Answerer:
+    foreign = PROMPTS.get(config.prompt)
+    return _asking(engine, config, prior) if foreign is None else _with(foreign, engine, config)
+
+
+def _with(foreign: Prompt, engine: MlxEngine, config: BenchConfig) -> Answerer:
+    """Ask with a prompt that is not ours: user turns without a system turn."""
+    template = engine.template
+
+    def answer(questions: Sequence[Question]) -> list[str]:
+        seeds = [question.seed for question in questions]
+
+        def say(texts: Sequence[str], max_tokens: int) -> list[str]:
+            prompts = [template.user_start + neutralise(text) + template.after for text in texts]
+            drafts = engine.answers(
+                prompts, form=None, temperature=config.temperature, max_tokens=max_tokens, seeds=seeds
+            )
+            return [draft.text for draft in drafts]
+
+        return foreign.ask([question.record.input for question in questions], say, config.max_tokens)
+
+    return answer
 
 
 def _asking(engine: MlxEngine, config: BenchConfig, prior: TypePrior | None) -> Answerer:

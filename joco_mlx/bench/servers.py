@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from joco_mlx.bench.subject import NoAnswerError
@@ -24,6 +24,7 @@ from joco_mlx.errors import MachineError, UsageError
 from joco_mlx.suggest.grammar import Form
 
 ServerKind = Literal["ollama", "openai"]
+_Turns: TypeAlias = list[dict[str, str]]
 ADDRESSES: Mapping[ServerKind, str] = {"ollama": "http://127.0.0.1:11434", "openai": "http://127.0.0.1:8080/v1"}
 KEY_VARIABLE = "JOCO_MLX_API_KEY"
 TRIES = 5
@@ -45,19 +46,26 @@ class Server:
         self._timeout = timeout_seconds
 
     def complete(
-        self, user_text: str, *, max_tokens: int, temperature: float, seed: int, form: Form | None = None
+        self,
+        user_text: str,
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        form: Form | None = None,
+        system: str | None = SYSTEM,
     ) -> str:
         """Return the answer to one user turn, without surrounding white space.
 
         With a form the server is given its JSON schema, which is what such servers can hold a model to, and the answer
-        is the header that the parts make.
+        is the header that the parts make. `system` None sends no system turn.
 
         Raises:
             MachineError: The server cannot be reached.
             NoAnswerError: It refuses this request, is too slow, stays busy or says something else than an answer.
         """
         ask = self._ollama if self._kind == "ollama" else self._openai
-        path, body = ask(user_text, max_tokens, temperature, seed)
+        path, body = ask(_turns(user_text, system), max_tokens, temperature, seed)
         if form is not None:
             body |= self._held_to(form)
         reply = self._post(path, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
@@ -77,13 +85,13 @@ class Server:
         schema = {"name": "header", "strict": True, "schema": form.schema()}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
-    def _ollama(self, user_text: str, max_tokens: int, temperature: float, seed: int) -> tuple[str, dict[str, Any]]:
+    def _ollama(self, turns: _Turns, max_tokens: int, temperature: float, seed: int) -> tuple[str, dict[str, Any]]:
         options = {"temperature": temperature, "seed": seed, "num_predict": max_tokens}
-        return "/api/chat", {"model": self._model, "stream": False, "options": options, "messages": _turns(user_text)}
+        return "/api/chat", {"model": self._model, "stream": False, "options": options, "messages": turns}
 
-    def _openai(self, user_text: str, max_tokens: int, temperature: float, seed: int) -> tuple[str, dict[str, Any]]:
+    def _openai(self, turns: _Turns, max_tokens: int, temperature: float, seed: int) -> tuple[str, dict[str, Any]]:
         settings = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens, "stream": False}
-        return "/chat/completions", {"model": self._model, **settings, "messages": _turns(user_text)}
+        return "/chat/completions", {"model": self._model, **settings, "messages": turns}
 
     def _post(self, path: str, body: bytes) -> Any:
         for attempt in range(TRIES):
@@ -133,8 +141,9 @@ def _header(content: str, form: Form) -> str:
     return form.header_of(parts)
 
 
-def _turns(user_text: str) -> list[dict[str, str]]:
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user_text}]
+def _turns(user_text: str, system: str | None) -> _Turns:
+    before = [{"role": "system", "content": system}] if system is not None else []
+    return [*before, {"role": "user", "content": user_text}]
 
 
 def _told(problem: urllib.error.HTTPError) -> str:
