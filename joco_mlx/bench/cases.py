@@ -9,9 +9,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
+from joco_mlx import artifacts
 from joco_mlx.commit.message import parse
-from joco_mlx.commit.record import Record
+from joco_mlx.commit.record import Record, write_records
+from joco_mlx.dataset.foreign import read_foreign
 from joco_mlx.dataset.formats import read_any
 from joco_mlx.errors import InputError
 
@@ -44,6 +47,21 @@ def read_cases(path: Path, maximum: int | None = None) -> tuple[Case, ...]:
     if not cases:
         raise InputError(f"{path} has no case.", "Name a split of a dataset: --cases dataset/validation.jsonl")
     return cases
+
+
+def import_cases(source: Path, out: Path) -> tuple[int, int]:
+    """Write foreign cases as records; return how many, and how many lines had no diff or no message.
+
+    Raises:
+        InputError: The file cannot be read, a line is of no known form, or there is no case.
+        MachineError: The output cannot be written.
+    """
+    found = read_foreign(source)
+    if not found.records:
+        raise InputError(f"{source} has no case.", "Name a file of the original harness: benchmark/*/*.jsonl")
+    with artifacts.whole_file(out) as file:
+        write_records(cast(BinaryIO, file), found.records)
+    return len(found.records), found.skipped
 
 
 def as_cases(records: Iterable[Record]) -> tuple[Case, ...]:
