@@ -29,6 +29,7 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder, when it lies elsewhere.")] = None,
     temperature: Annotated[float | None, option(BenchConfig, "temperature")] = None,
     max_tokens: Annotated[int | None, option(BenchConfig, "max_tokens")] = None,
+    prompt: Annotated[str | None, option(BenchConfig, "prompt")] = None,
     constrained: Annotated[bool | None, option(BenchConfig, "constrained")] = None,
     type_prior: Annotated[Path | None, option(BenchConfig, "type_prior")] = None,
     tried_types: Annotated[int | None, option(BenchConfig, "tried_types")] = None,
@@ -127,3 +128,30 @@ def report(
 
     cases = write(found, html)
     render.say(f"{html}: {cases:,} cases of {len(found)} runs.")
+
+
+@app.command()
+def prompts(
+    name: Annotated[str | None, typer.Argument(help="Prompt whose text is printed.")] = None, json: Json = False
+) -> None:
+    """List the prompts that a run can send, or print one."""
+    from joco_mlx.bench.prompts import find, listed
+
+    if json:
+        render.say_json([{"name": one, "about": about, "text": text} for one, about, text in listed()])
+    elif name is not None:
+        render.say(find(name))
+    else:
+        render.table(("Prompt", "What it is"), [(one, about) for one, about, _ in listed()])
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL of the original harness: diff, expectedMessage.")],
+    out: Annotated[Path, typer.Option("--out", help="Cases to write.")],
+) -> None:
+    """Read the cases of the original harness, or of any other form that is known."""
+    from joco_mlx.bench.cases import import_cases
+
+    kept, skipped = import_cases(file, out)
+    render.say(f"{out}: {kept:,} cases; {skipped:,} lines without a diff or a message were left out.")
