@@ -73,6 +73,8 @@ COMMANDS = (
     "bench runs",
     "bench compare",
     "bench report",
+    "bench prompts",
+    "bench import",
     "bench calibrate",
     "ollama",
     "ollama create",
