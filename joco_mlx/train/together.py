@@ -92,7 +92,7 @@ def _told(team: Team, made: Artifact) -> Artifact:
 
 def _greet(team: Team, progress: Progress | None) -> None:
     if progress is not None and team.size > 1:
-        progress.note(f"Training on {team.size} ranks; each takes every {team.size}th batch of a step.")
+        progress.note(f"Training on {team.size} ranks, which share the batches of each step.")
 
 
 def _record_losses(team: Team, folder: Path) -> None:
