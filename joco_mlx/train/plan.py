@@ -16,12 +16,12 @@ from joco_mlx.models import memory
 from joco_mlx.models.compute import FAST_BLAS_HINT, device_kind, fast_blas
 from joco_mlx.models.folder import ModelFolder
 from joco_mlx.models.hub import locate
-from joco_mlx.models.shape import Shape
+from joco_mlx.models.shape import WELL_KNOWN, Shape
 from joco_mlx.models.tokens import Tokenizer
 from joco_mlx.progress import Progress, Silent
 from joco_mlx.train.data import Splits, encode_all, find_dataset, read_splits
 from joco_mlx.train.examples import Encoder, Example
-from joco_mlx.train.shapes import BatchShape, choose_shapes, cover, padding_share, smallest_shape
+from joco_mlx.train.shapes import LENGTH_MULTIPLE, BatchShape, choose_shapes, cover, padding_share, smallest_shape
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _plan(
         padding_share=padding_share(wanted, shapes, sum(lengths) - len(lengths)),
         planned_bytes=planned,
         budget_bytes=budget,
-        notes=tuple(_notes(config, data, unusable, planned, budget)),
+        notes=tuple(_notes(config, model.shape, data, unusable, buckets, budget)),
     )
 
 
@@ -211,13 +211,21 @@ def choose_form(
             layers=config.layers,
             answer_tokens=answer_tokens,
             device=device,
+            dora=config.adapter == "dora",
         )
         for form in forms
     ]
     return memory.fastest(plans, budget)
 
 
-def _notes(config: TrainConfig, data: Splits, unusable: int, planned: int, budget: int) -> Iterator[str]:
+def _notes(
+    config: TrainConfig, model: Shape, data: Splits, unusable: int, buckets: Sequence[Bucket], budget: int
+) -> Iterator[str]:
+    if model.architecture not in WELL_KNOWN:
+        yield (
+            f"{model.architecture} is trained by mlx-lm's own forward pass: the same gradients, but every layer works on"
+            " all positions, nothing is kept of frozen layers, and the planned memory is a guess."
+        )
     if data.pilot_note:
         yield data.pilot_note
     if data.validation_size == 0:
@@ -226,11 +234,26 @@ def _notes(config: TrainConfig, data: Splits, unusable: int, planned: int, budge
         yield f"Validation uses {len(data.validation)} of {data.validation_size} records, always the same ones."
     if unusable:
         yield f"Training would refuse records whose answer is too long for {config.max_seq_length} tokens: {unusable}."
+    planned = max(bucket.memory.total for bucket in buckets)
     if planned > budget:
         yield (
-            f"Training is planned to take {planned / 1e9:.1f} GB, more than this machine's {budget / 1e9:.1f} GB;"
-            f" a smaller --max-seq-length than {config.max_seq_length} or a smaller --model takes less"
-            + (", and --dropout 0 much less." if config.dropout > 0 else ".")
+            f"Training is planned to take {planned / 1e9:.2f} GB, more than this machine's {budget / 1e9:.2f} GB."
+            f" {_what_fits(config, model, budget, max(bucket.answers for bucket in buckets))}"
         )
     if device_kind() == "cpu" and sys.platform == "linux" and fast_blas is None:
         yield FAST_BLAS_HINT
+
+
+def _what_fits(config: TrainConfig, model: Shape, budget: int, answers: int) -> str:
+    """Return what to type so that a plan fits: the first of less dropout, a shorter sequence, and another model."""
+
+    def fits(tokens: int, tried: TrainConfig) -> bool:
+        return choose_form(tried, model, tokens, budget, answer_tokens=answers).total <= budget
+
+    if config.dropout > 0 and fits(config.max_seq_length, replace(config, dropout=0.0)):
+        return "Without dropout it fits: joco-mlx train --dropout 0"
+    shorter = range(config.max_seq_length // LENGTH_MULTIPLE * LENGTH_MULTIPLE, 2 * ANSWER_TOKENS - 1, -LENGTH_MULTIPLE)
+    length = next((tokens for tokens in shorter if fits(tokens, config)), None)
+    if length is not None:
+        return f"A shorter diff fits: joco-mlx train --max-seq-length {length}"
+    return "No length of this model fits; choose a smaller one: joco-mlx models"

@@ -16,10 +16,12 @@ from joco_mlx.models import memory
 from joco_mlx.models.compute import mx
 from joco_mlx.models.hub import locate
 from joco_mlx.models.load import load_model
+from joco_mlx.models.registry import find
 from joco_mlx.models.runs import open_run
 from joco_mlx.progress import Silent
+from joco_mlx.train import plan as plan_module
 from joco_mlx.train import run as run_module
-from joco_mlx.train.plan import plan_run, prepare
+from joco_mlx.train.plan import choose_form, plan_run, prepare
 from joco_mlx.train.run import train
 
 RECORDS = [make_record(number) for number in range(6)]
@@ -245,7 +247,44 @@ def test_layers_are_computed_again_only_where_memory_is_short(config, monkeypatc
     assert plan.checkpointing == checkpointing
     assert {bucket.memory.checkpointing for bucket in plan.buckets} == {checkpointing}
     assert sum(bucket.records for bucket in plan.buckets) == plan.records - plan.unusable
-    assert any("smaller --max-seq-length" in note for note in plan.notes) is (budget < plan.planned_bytes)
+    assert any("more than this machine's 0.00 GB" in note for note in plan.notes) is (budget < plan.planned_bytes)
+
+
+def test_a_budget_that_is_too_small_names_what_fits(config, make_dataset, monkeypatch):
+    """Who follows the note is not told again."""
+    long = make_record(9, diff="diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -0,0 +1,300 @@\n" + "+    value = 1\n" * 300)
+    config = replace(config, data=make_dataset([*RECORDS, long], name="long"))
+    shape = locate(config.model, progress=Silent()).shape
+
+    def told(budget, **changes):
+        monkeypatch.setattr(memory, "this_machine_budget", lambda: budget)
+        notes = plan_run(replace(config, **changes)).notes
+        return [note for note in notes if "more than this machine's" in note]
+
+    (nothing,) = told(1)
+    assert nothing.endswith("No length of this model fits; choose a smaller one: joco-mlx models")
+    at_256 = choose_form(config, shape, 256, 1, answer_tokens=32).total
+    (shorter,) = told(at_256)
+    assert shorter.endswith("A shorter diff fits: joco-mlx train --max-seq-length 256")
+    assert told(at_256, max_seq_length=256) == []
+
+
+def test_dropout_is_the_first_thing_to_do_without():
+    """With it nothing can be computed again."""
+    entry = find("default")
+    config = TrainConfig(dropout=0.1)
+    smallest = choose_form(replace(config, dropout=0.0), entry.shape, 2_048, 1, answer_tokens=32).total
+    assert plan_module._what_fits(config, entry.shape, smallest, 32).endswith("joco-mlx train --dropout 0")
+    assert "--max-seq-length" in plan_module._what_fits(config, entry.shape, smallest - 1, 32)
+
+
+def test_a_dataset_without_any_usable_record(config, make_dataset):
+    long = [make_record(number, repository="long", output="feat: " + "add more of it " * 60) for number in range(3)]
+    config = replace(config, data=make_dataset(long, name="long"), max_seq_length=256)
+    for attempt in (train, plan_run):
+        with pytest.raises(InputError, match=r"record long-0 has \d+ tokens, which leaves no room for its diff in 256"):
+            attempt(config)
+    assert not config.out.exists()
 
 
 def test_a_run_with_less_memory_learns_the_same(config, monkeypatch, tmp_path):
