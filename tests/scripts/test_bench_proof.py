@@ -1,10 +1,14 @@
 """The long benchmark's report: what it says of runs that reach a claim and of runs that do not."""
 
+import re
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from models_fixture import make_run
 from test_proof_results import load
 
 from joco_mlx import artifacts
@@ -14,11 +18,22 @@ from joco_mlx.bench.live import LiveBench
 from joco_mlx.bench.metrics import metrics
 from joco_mlx.bench.results import Result
 from joco_mlx.bench.scores import judge
-from joco_mlx.commit.record import INSTRUCTION, Metadata, Record
+from joco_mlx.commit.record import INSTRUCTION, Metadata, Record, write_records
+from joco_mlx.models.folder import open_folder
 
 ABOUT = Metadata(
     id="x", repository="tool", commit_hash="0" * 40, author="0" * 16, type="fix", scope=None, quality_score=90
 )
+
+
+def bench_record(number: int) -> Record:
+    """A record that shares no word with another one but its type and its instruction."""
+    words = " ".join(f"w{number}x{place}" for place in range(40))
+    diff = (
+        f"diff --git a/f{number}.py b/f{number}.py\n--- a/f{number}.py\n+++ b/f{number}.py\n@@ -0,0 +1 @@\n+{words}\n"
+    )
+    about = replace(ABOUT, id=f"tool-{number}", commit_hash=f"{number:040x}")
+    return Record(INSTRUCTION, diff, f"fix: close v{number} and u{number}", about)
 
 
 @pytest.fixture
@@ -88,3 +103,39 @@ def test_the_section_says_failures_first(claims: ModuleType, tmp_path: Path, mon
     made = benches(tmp_path, [f"fix: close the socket {number}" for number in range(12)])
     name, valid, *_, seconds = proof.row("tuned", made["tuned"])
     assert (name, valid.partition(" ")[0], seconds) == ("tuned", "1.000", "0.25")
+
+
+def test_a_whole_proof_of_a_tiny_run(
+    claims: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_model: Callable[..., Path],
+    make_dataset: Callable[[list[Record]], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Asked twice: the second time everything is there, and nothing is asked again."""
+    pytest.importorskip("xllamacpp", reason="no wheel of llama.cpp's server for this machine")
+    data = make_dataset([bench_record(number) for number in range(100, 120)])
+    for path, numbers in ((data / "validation.jsonl", range(200, 205)), (tmp_path / "cases.jsonl", range(3))):
+        with path.open("wb") as file:
+            write_records(file, [bench_record(number) for number in numbers])
+    folder = make_run(tmp_path / "run", open_folder(tiny_model("qwen2")), max_seq_length=512)
+    monkeypatch.syspath_prepend(str(tmp_path))  # puts back what the proof adds to the path
+    monkeypatch.setitem(sys.modules, "results", load("results", monkeypatch))
+    monkeypatch.setitem(sys.modules, "claims", claims)
+    proof = load("bench", monkeypatch)
+    monkeypatch.setattr(proof, "MAX_TOKENS", 12)
+    monkeypatch.setattr(proof, "record", lambda section, text: pytest.fail("three cases are no proof"))
+    where = ["--cases", str(tmp_path / "cases.jsonl"), "--train", str(data), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["bench", "--run", str(folder), *where])
+    assert proof.main() == 1
+    told = capsys.readouterr().out
+    assert told.index("**Not reached**") < told.index("| tuned |")
+    assert "- tuned, constrained: 100.0% strictly valid, 100% wanted." in told
+    assert re.findall(r"^\| ([\w:, ]+?) \|", told, re.MULTILINE) == [
+        *(f"baseline:{name}" for name in ("majority", "paths", "style", "tfidf", "neighbour")),
+        *("tuned", "tuned, constrained", "tuned, type first", "tuned, 3 types tried", "GGUF", "base"),
+    ]
+    monkeypatch.setattr(proof, "LlamaServer", lambda *_: pytest.fail("asked again"))
+    assert proof.main() == 1
+    assert capsys.readouterr().out == told
