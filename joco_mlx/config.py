@@ -29,8 +29,8 @@ QUICKSTART_MODEL = "smollm2-135m"
 RUNS_FOLDER = Path("runs")
 BENCH_FOLDER = RUNS_FOLDER / "bench"
 LOCAL_DATASET = Path("dataset")
-SHIPPED_DATASETS = (Path(__file__).parent / "shipped_dataset", Path(__file__).parents[1] / "dataset")
-"""Where the dataset that ships lies: in an installed package, in a checkout."""
+SHIPPED_DATASETS = (Path(__file__).parents[1] / "dataset",)
+"""Where the dataset that ships lies in a checkout; `models.shipped` knows of the one in a wheel."""
 ANSWER_TOKENS = 128
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

@@ -12,6 +12,7 @@ from joco_mlx.artifacts import Artifact, open_artifact
 from joco_mlx.commit.record import Record, read_records
 from joco_mlx.config import LOCAL_DATASET, SHIPPED_DATASETS
 from joco_mlx.errors import InputError
+from joco_mlx.models.shipped import shipped_dataset
 from joco_mlx.progress import Progress, task
 from joco_mlx.train.batches import fixed_subset
 from joco_mlx.train.examples import Encoder, Example
@@ -58,6 +59,8 @@ def find_dataset(named: Path | None) -> Path:
     """
     places = (named,) if named is not None else (LOCAL_DATASET, *SHIPPED_DATASETS)
     found = next((place for place in places if (place / "train.jsonl").is_file()), None)
+    if found is None and named is None:
+        found = shipped_dataset()
     if found is None:
         raise InputError(f"There is no dataset at {named or LOCAL_DATASET} (no train.jsonl).", f"Make one: {MORE_DATA}")
     return found
