@@ -1,32 +1,40 @@
 """A GGUF beside the model that it was made from: whether llama.cpp reads the same tokens and would write the same.
 
-Decides which records are asked, and that the trained model is MLX's, base and adapter. Leaves the figures to
-`gguf.nearness` and llama.cpp to `gguf.llama`.
+Decides which records are asked, and that the trained model is MLX's, base and adapter; and which ones that model reads
+for an importance matrix. Leaves the figures to `gguf.nearness` and llama.cpp to `gguf.llama`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from joco_mlx import artifacts
 from joco_mlx.artifacts import open_artifact
 from joco_mlx.commit.record import Record, read_records
 from joco_mlx.errors import InputError
+from joco_mlx.gguf.activations import activation_squares
+from joco_mlx.gguf.card import Card
+from joco_mlx.gguf.imatrix import write_imatrix
 from joco_mlx.gguf.llama import Llama, find_library
 from joco_mlx.gguf.nearness import Logits, Passage, nearness
+from joco_mlx.gguf.plan import make_plan
 from joco_mlx.gguf.rounding import Floats
 from joco_mlx.gguf.stream import cores
+from joco_mlx.merge import open_weights
 from joco_mlx.models.compute import mx
 from joco_mlx.models.folder import ModelFolder, open_folder
 from joco_mlx.models.load import load_model
-from joco_mlx.models.runs import RUN_FILE, base_folder, open_run
+from joco_mlx.models.runs import RUN_FILE, Run, base_folder, open_run
 from joco_mlx.models.tokens import Tokenizer
 from joco_mlx.progress import Progress, Silent, Task, task
 from joco_mlx.train.batches import fixed_subset
-from joco_mlx.train.data import find_dataset
+from joco_mlx.train.data import find_dataset, read_splits
 from joco_mlx.train.examples import Encoder, Example
 
+Item = TypeVar("Item")
 HEARD_TOKENS = 512
 """Longest prompt and answer that llama.cpp is asked; its logits of a longer one would fill the memory."""
 
@@ -85,6 +93,57 @@ def hear_gguf(
     return Heard(len(examples), places, differing, float(found.divergence.mean()), float(found.agreement.mean()))
 
 
+@dataclass(frozen=True)
+class Collected:
+    """An importance matrix that was written."""
+
+    path: Path
+    tensors: int
+    tokens: int
+    """That the model read."""
+
+
+def collect_imatrix(
+    run: Run,
+    out: Path,
+    *,
+    data: Path | None = None,
+    most: int = 64,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Collected:
+    """Let a run's model read records that it was trained on, and write what its matrices meet.
+
+    Args:
+        run: A run with an adapter.
+        out: Importance matrix to write, in llama.cpp's GGUF form.
+        data: Dataset whose training records are read; the one that training would take when None.
+        most: Records to read.
+        force: Replace `out` when it exists.
+        progress: Who watches.
+
+    Raises:
+        ConflictError: `out` exists.
+        InputError: Something cannot be read.
+    """
+    shown = progress or Silent()
+    artifacts.refuse_existing(out, force=force)
+    base, folder = base_folder(run, progress=shown), find_dataset(data)
+    encoder = Encoder(Tokenizer.from_folder(base.path), base.template, HEARD_TOKENS)
+    records = [record for record in read_splits(folder).train if encoder.fits(record)]
+    texts = [encoder.encode(records[place]).ids for place in fixed_subset(len(records), most, seed=0)]
+    plan = make_plan(open_weights(base.path), base.path, "f16", Card.of(base))
+    modules = {
+        tensor.source.removesuffix(".weight"): tensor.name
+        for tensor, _ in plan.tensors
+        if tensor.name.startswith("blk.") and len(tensor.shape) == 2
+    }
+    with task(shown, "Reading", len(texts), "records") as bar:
+        sums, tokens = activation_squares(load_model(base, adapter=run.adapter), _told(texts, bar), modules)
+    write_imatrix(out, sums, tokens, chunks=len(texts), data=folder.resolve().name)
+    return Collected(out, len(sums), max(tokens.values()))
+
+
 def held_out(data: Path, encoder: Encoder, most: int) -> list[Record]:
     """Return at most `most` records of a dataset that no run is trained on: of test, else of validation.
 
@@ -124,7 +183,7 @@ def origin(against: Path, progress: Progress) -> tuple[ModelFolder, Path | None]
     return base_folder(run, progress=progress), run.adapter
 
 
-def _told(passages: Iterable[Passage], bar: Task) -> Iterator[Passage]:
-    for item in passages:
+def _told(items: Iterable[Item], bar: Task) -> Iterator[Item]:
+    for item in items:
         yield item
         bar.advance()
