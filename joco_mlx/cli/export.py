@@ -115,6 +115,28 @@ def inspect(file: Annotated[Path, typer.Argument(help="GGUF to look into.")], js
     render.table(("tensor", "type", "shape", "bytes"), rows, right=("bytes",))
 
 
+@gguf_app.command()
+def imatrix(
+    run: Annotated[str | None, typer.Argument(help="Run folder; the latest finished one when not given.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="File to write.")] = Path("imatrix.gguf"),
+    data: Annotated[Path | None, typer.Option("--data", help="Dataset whose training records are read.")] = None,
+    records: Annotated[int, typer.Option("--records", min=1, help="How many records are read.")] = 64,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
+    json: Json = False,
+) -> None:
+    """Write an importance matrix: what the tuned model's matrices meet on commits, for fuse --imatrix or llama.cpp."""
+    from joco_mlx.bench.heard import collect_imatrix
+    from joco_mlx.models.runs import open_run
+
+    with render.progress() as progress:
+        made = collect_imatrix(open_run(run), out, data=data, most=records, force=force, progress=progress)
+    if json:
+        render.say_json(asdict(made))
+        return
+    render.say(f"Finished: {made.path}: {made.tensors} matrices on {made.tokens:,} tokens")
+    render.say(f"Next: joco-mlx fuse --export-gguf --imatrix {made.path}")
+
+
 def show_export(made: "OllamaFiles", *, json: bool) -> None:
     """Print what was written, how near it is to the model, and the next command."""
     if json:

@@ -66,6 +66,7 @@ COMMANDS = (
     "dataset export",
     "dataset import",
     "gguf",
+    "gguf imatrix",
     "gguf inspect",
     "gguf verify",
     "bench",
