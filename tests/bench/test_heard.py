@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from joco_mlx.bench.heard import hear_gguf
 from joco_mlx.cli.main import app
-from joco_mlx.errors import InputError
+from joco_mlx.errors import ConflictError, InputError
 from joco_mlx.gguf.card import Card
 from joco_mlx.gguf.export import export
+from joco_mlx.gguf.imatrix import read_imatrix
 from joco_mlx.merge import open_merged, open_weights
 from joco_mlx.models.folder import open_folder
 
@@ -62,3 +63,22 @@ def test_a_dataset_without_held_out_records_is_told(base: Path, make_dataset: Ca
     data = make_dataset([record(0)])
     with pytest.raises(InputError, match="no records for test or validation"):
         hear_gguf(base / "unread.gguf", base, data=data)
+
+
+def test_an_importance_matrix_of_a_run_makes_another_file(base: Path, data: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", open_folder(base))
+    matrix = tmp_path / "imatrix.gguf"
+    words = ["gguf", "imatrix", str(run), "--data", str(data), "--out", str(matrix), "--records", "1"]
+    shown = CliRunner().invoke(app, words)
+    assert shown.exit_code == 0, shown.output
+    assert "7 matrices on" in shown.stdout
+    assert isinstance(CliRunner().invoke(app, words).exception, ConflictError)
+    assert set(read_imatrix(matrix).means) == {
+        f"blk.0.{name}.weight"
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+    }
+    fuse = ["fuse", str(run), "--export-gguf", "--out", str(tmp_path)]
+    assert CliRunner().invoke(app, [*fuse, "--mode", "reference"]).exit_code == 0
+    plain = (tmp_path / "joco.gguf").read_bytes()
+    assert CliRunner().invoke(app, [*fuse, "--force", "--imatrix", str(matrix)]).exit_code == 0
+    assert (tmp_path / "joco.gguf").read_bytes() != plain

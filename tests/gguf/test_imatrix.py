@@ -14,6 +14,7 @@ from judges import llama_oracle
 
 from joco_mlx.config import Quantization
 from joco_mlx.errors import InputError, JocoError
+from joco_mlx.gguf.activations import activation_squares
 from joco_mlx.gguf.card import Card
 from joco_mlx.gguf.container import open_gguf
 from joco_mlx.gguf.export import export
@@ -21,6 +22,9 @@ from joco_mlx.gguf.imatrix import Imatrix, read_imatrix, write_imatrix
 from joco_mlx.gguf.plan import make_plan
 from joco_mlx.gguf.stream import write_gguf
 from joco_mlx.merge import open_weights
+from joco_mlx.models.compute import mx
+from joco_mlx.models.folder import open_folder
+from joco_mlx.models.load import load_model
 from joco_mlx.progress import Silent
 
 CARD = Card("joco", "<|im_end|>")
@@ -127,3 +131,19 @@ def test_files_have_the_bytes_of_llama_model_quantize_with_the_matrix(
     plain = tmp_path / "plain.gguf"
     export(open_weights(folder), folder, plain, quantization=quantization, card=CARD)
     assert plain.read_bytes() != ours.read_bytes()
+
+
+def test_squares_are_those_of_the_inputs(tiny_model: Callable[..., Path]) -> None:
+    model = load_model(open_folder(tiny_model("qwen2")))
+    layer = model.layers[1]
+    before = layer.mlp.down_proj
+    texts = [[1, 2, 3], [4, 5]]
+    modules = {"model.layers.0.self_attn.q_proj": "q", "model.layers.1.mlp.down_proj": "down"}
+    sums, tokens = activation_squares(model, texts, modules)
+    assert tokens == {"q": 5, "down": 5}
+    assert layer.mlp.down_proj is before
+    inputs = [model.layers[0].input_layernorm(model.model.embed_tokens(mx.array(text))) for text in texts]
+    expected = sum(np.square(np.array(found.astype(mx.float32))).sum(axis=0) for found in inputs)
+    np.testing.assert_allclose(sums["q"], expected, rtol=1e-4)
+    assert sums["down"].shape == (128,)
+    assert (sums["down"] > 0).all()
