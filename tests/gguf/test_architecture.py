@@ -73,6 +73,8 @@ def test_a_head_of_its_own_width_changes_four_shapes(tmp_path: Path) -> None:
         ({"rms_norm_eps": "small"}, "rms_norm_eps"),
         ({"max_position_embeddings": None}, "max_position_embeddings"),
         ({"rope_theta": float("inf")}, "rope_theta"),
+        ({"rope_theta": 1e308}, "rope_theta"),
+        ({"max_position_embeddings": 10**30}, "max_position_embeddings"),
     ],
 )
 def test_what_cannot_be_expressed_is_named(changed: dict[str, Any], words: str, tmp_path: Path) -> None:
