@@ -100,6 +100,8 @@ def everything(tuned: Run, train: Path, maximum: int | None, out: Path) -> list[
         Asked("tuned, 3 types tried", config(str(tuned.folder), type_prior=prior, tried_types=3)),
         Asked("GGUF", config("gguf", engine="openai", like=str(tuned.folder)), exported(tuned, out)),
         Asked("base", config(tuned.base.path, like=str(tuned.folder))),
+        Asked("base, two-step", config(tuned.base.path, like=str(tuned.folder), prompt="two-step")),
+        Asked("base, baseline-v1", config(tuned.base.path, like=str(tuned.folder), prompt="baseline-v1")),
     ]
 
 

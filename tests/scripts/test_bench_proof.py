@@ -132,9 +132,10 @@ def test_a_whole_proof_of_a_tiny_run(
     told = capsys.readouterr().out
     assert told.index("**Not reached**") < told.index("| tuned |")
     assert "- tuned, constrained: 100.0% strictly valid, 100% wanted." in told
-    assert re.findall(r"^\| ([\w:, ]+?) \|", told, re.MULTILINE) == [
+    assert re.findall(r"^\| ([\w:, -]+?) \|", told, re.MULTILINE)[1:] == [
         *(f"baseline:{name}" for name in ("majority", "paths", "style", "tfidf", "neighbour")),
         *("tuned", "tuned, constrained", "tuned, type first", "tuned, 3 types tried", "GGUF", "base"),
+        *("base, two-step", "base, baseline-v1"),
     ]
     monkeypatch.setattr(proof, "LlamaServer", lambda *_: pytest.fail("asked again"))
     assert proof.main() == 1
