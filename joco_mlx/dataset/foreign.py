@@ -10,11 +10,12 @@ The forms are those of the original project (github.com/tmclnk/joco, `dataset/` 
 import codecs
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 from joco_mlx.commit.record import INSTRUCTION, Record
 from joco_mlx.dataset.provenance import made_record
@@ -78,12 +79,22 @@ def _values(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _decoded(raw: bytes, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(raw.removeprefix(codecs.BOM_UTF8).decode())
+        value = json.loads(raw.removeprefix(codecs.BOM_UTF8).decode(), parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as problem:
         raise InputError(f"{where} is not JSON: {problem}.", "Correct that line or remove it.") from None
     if not isinstance(value, dict):
         raise InputError(f"{where} is no JSON object.", _REPAIR)
     return value
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    """Return a number; one that no line could hold afterwards is refused."""
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
 
 
 def _recognised(value: dict[str, Any], where: str) -> _Line:

@@ -209,7 +209,7 @@ def _read_parquet(path: Path) -> Iterator[Record]:
             rows = (row for batch in file.iter_batches(_ROWS_AT_ONCE) for row in batch.to_pylist())
             for number, row in enumerate(rows, 1):
                 yield _from_row(row, f"{path}, row {number}")
-    except (OSError, arrow.ArrowException, KeyError, ValueError) as problem:
+    except (OSError, arrow.ArrowException, KeyError, TypeError, ValueError) as problem:
         raise InputError(
             f"{path} cannot be read as records: {problem}.", "Export it again: joco-mlx dataset export"
         ) from None

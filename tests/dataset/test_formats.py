@@ -119,6 +119,21 @@ def test_a_file_that_only_claims_to_be_parquet(tmp_path: Path) -> None:
         read_any(tmp_path / "train.parquet")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"extra": [None]}, {"extra": ["[1]"]}, {"input": [7]}, {"quality_score": ["x"]}, {"scope": None}],
+    ids=str,
+)
+def test_columns_of_another_kind_are_told(changed: dict[str, Any], dataset: Path, tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    export(dataset, tmp_path / "out", "parquet")
+    columns = parquet.read_table(tmp_path / "out" / "validation.parquet").to_pydict() | changed
+    kept = {name: values for name, values in columns.items() if values is not None}
+    parquet.write_table(pyarrow.table(kept), tmp_path / "other.parquet")
+    with pytest.raises(InputError, match=r"other\.parquet"):
+        read_any(tmp_path / "other.parquet")
+
+
 @pytest.mark.parametrize("form", LINES)
 def test_every_known_form_is_read(form: str, tmp_path: Path) -> None:
     (read,) = read_foreign(lines(tmp_path / "in.jsonl", LINES[form])).records
@@ -172,6 +187,9 @@ def test_bots_are_noted(tmp_path: Path) -> None:
         ("{}\n", "line 1 has the fields .none., which is no known form"),
         ("[]\n", "line 1 is no JSON object"),
         ('\n{"text": \n', "line 2 is not JSON"),
+        ('{"text": "x", "metadata": {"score": NaN}}\n', "line 1 is not JSON: NaN is no JSON number"),
+        ('{"text": "x", "metadata": {"score": 1e999}}\n', "line 1 is not JSON: 1e999 is no JSON number"),
+        ("[" * 100_000, "line 1 is not JSON"),
         ('{"text": "no prompt at all"}\n', "line 1 has text, but not as expected"),
         ('{"messages": "hello"}\n', "line 1 has messages, but not as expected"),
         ('{"messages": [{"role": "user", "content": "x"}]}\n', "line 1 has messages, but not as expected"),
