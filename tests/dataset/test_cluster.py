@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conftest import Repository, missing
 from dataset_records import Notes, grow
+from typer.testing import CliRunner
 
+from joco_mlx.cli.main import app
 from joco_mlx.config import BuildConfig
 from joco_mlx.dataset import build as building
 from joco_mlx.dataset import cluster
@@ -149,6 +151,14 @@ def test_two_workers_give_the_bytes_of_one_process_also_when_one_is_killed(
     assert list(two_workers.busy()) == ["second"]
     assert content(tmp_path / "bereaved") == content(tmp_path / "alone")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "bereaved", "together"]
+
+
+def test_the_command_asks_the_scheduler(two_workers: Cluster, repositories: list[str], tmp_path: Path) -> None:
+    words = ["dataset", "build", repositories[1], "--minimum-score", "0", "--out"]
+    for out, more in (("alone", ["--jobs", "1"]), ("asked", ["--scheduler", two_workers.address])):
+        done = CliRunner().invoke(app, [*words, str(tmp_path / out), *more])
+        assert done.exit_code == 0, done.output
+    assert content(tmp_path / "asked") == content(tmp_path / "alone")
 
 
 def test_a_repository_that_a_worker_does_not_see_is_an_error_and_no_empty_result(
