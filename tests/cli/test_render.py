@@ -1,6 +1,11 @@
 """What a person sees, and what a pipe gets."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
 
 import pytest
 
@@ -48,3 +53,40 @@ def test_progress_in_a_pipe_is_plain_and_ends_with_the_figures(capsys: pytest.Ca
     assert captured.err.splitlines()[0] == "saved"
     assert captured.err.splitlines()[1].startswith("train: 4/4 steps")
     assert captured.err.splitlines()[1].endswith("loss 0.25")
+
+
+NARROW = {"COLUMNS": "30", "TERMINAL_WIDTH": "30", "LC_ALL": "C.UTF-8", "FORCE_COLOR": "", "CLICOLOR_FORCE": ""}
+
+
+@pytest.mark.parametrize("words", [["suggest", "--help"], ["models"], ["suggest", "--nothing"]])
+def test_a_narrow_terminal_loses_nothing_and_a_pipe_has_no_codes(words: list[str]) -> None:
+    shown = []
+    for environment in (NARROW, {**NARROW, "COLUMNS": "200", "TERMINAL_WIDTH": "200"}):
+        done = subprocess.run(
+            [sys.executable, "-m", "joco_mlx", *words],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+            check=False,
+        )
+        assert done.returncode in (0, 2)
+        assert "\x1b" not in done.stdout + done.stderr
+        shown.append("".join((done.stdout + done.stderr).split()))
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize("variable", ["NO_COLOR", "TERM"])
+def test_a_terminal_is_asked_for_no_colour(variable: str) -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, variable: "dumb" if variable == "TERM" else "1"}
+    command = [sys.executable, "-m", "joco_mlx", "suggest", "--repo", "/nowhere"]
+    child = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # the other end is closed
+        while piece := os.read(ours, 1 << 12):
+            shown += piece
+    os.close(ours)
+    assert child.wait() == 3
+    assert b"Error: " in shown
+    assert b"\x1b[3" not in shown  # a colour; bold is none
