@@ -3,11 +3,11 @@
 import re
 
 
-def _words(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-IMPERATIVES = _words(
+IMPERATIVES = word_set(
     """
     abort accept access activate adapt add adjust adopt advance align allow animate annotate append apply ask assert
     assign attach avoid backport batch bind block bound branch break bring build bump bundle bypass cache calculate
@@ -42,10 +42,10 @@ IMPERATIVES = _words(
 )
 """Verbs that an order in a commit message begins with."""
 
-_FURTHER = _words("autodetect cleanup do don't dont setup typecheck")
+_FURTHER = word_set("autodetect cleanup do don't dont setup typecheck")
 """What stands for an order without being one in a dictionary: `do not`, and nouns that people write for verbs."""
 
-EMPTY_WORDS = _words(
+EMPTY_WORDS = word_set(
     """
     a about after again all also an and any are as at avoid be because been before being better both but by can
     change code correct do does doing during each ensure etc every few file files fix for from get had has have how
@@ -56,6 +56,79 @@ EMPTY_WORDS = _words(
     """
 )
 """Words that a diff need not hold for the message to be about it."""
+
+PREPOSITIONS = word_set(
+    """
+    about after against as at because before between by during for from if in inside into like of off on onto outside
+    over since so than that through to toward towards under unless until upon via when where whether which while with
+    within without
+    """
+)
+"""What never ends a sentence, and never follows a verb that takes an object."""
+
+AUXILIARIES = word_set(
+    """
+    am are being can can't cannot could couldn't did didn't do does doesn't don't had has have is isn't may might must
+    no not should shouldn't was wasn't were weren't will won't would
+    """
+)
+"""Verbs that make a statement of a sentence, and what denies one."""
+
+ONLY_VERBS = word_set(
+    """
+    accept add allow apply avoid become clean cleanup delete detect disable display enable ensure exclude fail generate
+    get give handle ignore include initialize keep make obtain parse prevent provide receive remove resolve respect set
+    show throw treat try use
+    """
+)
+"""Verbs that are hardly ever read as nouns: after an order they are a second one."""
+
+TAKES_AN_OBJECT = word_set(
+    """
+    add avoid correct delete disable drop enable exclude expose fix implement improve include introduce prevent remove
+    rename replace support test update
+    """
+)
+"""Orders whose object follows at once."""
+
+STATEMENTS = word_set(
+    """
+    adds allows becomes breaks causes contains crashes doesn't ensures expects fails gets handles makes needs preserves
+    prevents removes requires throws works
+    """
+)
+"""Verbs as statements have them: the subject is the program, and nobody is told to do anything."""
+
+RATHER_NOUNS = word_set(
+    """
+    access append block cache call default display dump duplicate filter focus guard hash hook host index inline label
+    layout limit list load lock map mock name order patch place plan point port prefix process query queue range
+    record release render report request review route sample schedule scope search stack stage state store stream
+    style suffix thread time title trace truncate type version work
+    """
+)
+"""Orders that are more often nouns, unless an article, a pronoun or a preposition follows."""
+
+COMMON_MISSPELLINGS = word_set(
+    """
+    acces accomodate loggin adress agument analysation aparent apparantly arguement asyncronous availabe availible begining
+    bevore builin calender catagory commited commiting compability comparision compatability compatiblity conditon
+    configuraiton configurate conjuction consistant continous controler definately defualt deliminator dependancies
+    dependancy dependecies dependecy deprected depricated descripton discrepency doesnt dont enconded enviroment
+    enviroments exection exisiting existance experiemental experimantal explicitely expresion fucntion funciton
+    genereate guarentee heigth hte immediatly implemenation implementaion implmentation incompatability incorect
+    independant inital initalize initialse insted intial langauge lenght libary maintainance mantain messsage
+    mircotask missin neccessary necessery notificatioin occassion occured occurence occurences occuring offical
+    ommit ommited overides paramater paramaters paramter paramters parrallel persistant plaform posible positon
+    prefered preferrable preperation priviledge processsing recieve recieved recieving recomended recommand refered
+    reffer reponse reponsive reponsiveness repsonse requirment resouce retreive retrive retrys retuns seperate
+    seperated seperately seperation seperatly seperator serialze similiar specifc specifed succesful succesfully
+    succesor successfull suppport supress supressed syncronize syncronous teh temporarly throught thru timeouted
+    transfered truely udpate unecessary unneccessary unsuported untill upgrage usefull verison visable wether whem
+    whith widht wierd
+    """
+)
+"""Slips of the pen that commit messages are full of."""
 
 _NOT_IN_ORDERS = re.compile(r"(?:[a-z]{3,}(?:ed|ing)|[a-z]{2,}[^s'iu]s)$")
 _ENDINGS = re.compile(
