@@ -72,7 +72,7 @@ def grow(repository: Repository, commits: int, seed: str) -> None:
         verb, noun = VERBS[int(digest[0], 16) % len(VERBS)], WORDS[int(digest[1:3], 16) % len(WORDS)]
         name = f"{seed}{noun}{digest[3:7]}"
         body = "".join(f"{name}_{digest[place : place + 6]} = {place}\n" for place in range(8, 56, 4))
-        kind = ("fix", "feat", "refactor")[number % 3]
+        kind = ("perf", "feat", "refactor")[number % 3]
         author = f"Person {digest[7]}"
         files = {f"src/{name}.py": f"def {verb}_{name}():\n    pass\n{body}"}
         repository.clock += 86_400

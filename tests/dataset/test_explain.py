@@ -18,7 +18,7 @@ STORE = "def keep(values):\n    cached = store(values)\n    return alive(cached)
 
 @pytest.fixture
 def history(repository: Repository) -> Repository:
-    repository.commit("chore: begin", {"README.md": "hello\n"})
+    repository.commit("chore: begin", {"README.md": "hello\n", "src/a.py": "begin\n"})
     repository.commit("fix(store): keep cached values alive (#12)", {"src/a.py": STORE, "CHANGELOG.md": "keep\n"})
     repository.commit("fix: improve things", {"src/a.py": STORE * 2})
     return repository

@@ -58,7 +58,7 @@ CASES: list[tuple[str, str, Mapping[str, str | bytes], dict[str, str]]] = [
 def test_each_reason_has_its_code(
     reason: str, message: str, files: Mapping[str, str | bytes], env: dict[str, str], repository: Repository
 ) -> None:
-    repository.commit("chore: begin", {"README.md": "hello\n"})
+    repository.commit("chore: begin", {"README.md": "hello\n", "src/a.py": "begin\n"})
     repository.commit(message, files, **env)
     assert counts(repository) == {"root": 1, reason: 1}
 
@@ -83,7 +83,7 @@ def test_other_languages_are_left_out_on_request(message: str, repository: Repos
 
 
 def test_a_changelog_is_dropped_and_addresses_are_masked(repository: Repository) -> None:
-    repository.commit("chore: begin", {"README.md": "hello\n"})
+    repository.commit("chore: begin", {"README.md": "hello\n", "src/a.py": "begin\n"})
     files = {"src/a.py": f"{STORE}# ask ada@lovelace.org\n", ".changeset/x.md": "keep cached values alive\n"}
     repository.commit(f"{GOOD} (#12)", files)
     head, line = read_shard(shard_of(repository)).rstrip(b"\n").split(b"\n")
