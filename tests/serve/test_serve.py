@@ -1,7 +1,10 @@
 """The two interfaces: whatever a tool sends, the answer is a message in our form."""
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -178,3 +181,19 @@ def test_a_port_that_is_taken_is_told(run: Path) -> None:
 def test_the_documents_are_plain_json(client: Client) -> None:
     for path in ("/v1/models", "/api/tags", "/api/version"):
         assert json.dumps(client.ask("GET", path).document)
+
+
+def test_the_command_serves_until_it_is_interrupted(run: Path, expected: str) -> None:
+    command = [sys.executable, "-m", "joco_mlx", "serve", "--model", str(run), "--port", "0", "--name", "mine"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    told = next(line for line in child.stderr if line.startswith("Serving "))
+    client = Client(told.split(" at ")[1].split()[0])
+    assert client.ask("GET", "/api/tags").document["models"][0]["name"] == "mine:latest"
+    assert (
+        client.post("/api/generate", prompt=DIFF, stream=False, options={"num_predict": 20}).document["response"]
+        == expected
+    )
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=30) == 130
+    assert "Traceback" not in child.stderr.read()
