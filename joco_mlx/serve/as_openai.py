@@ -18,14 +18,15 @@ def read(document: Mapping[str, Any]) -> Asked:
     Raises:
         RefusalError: A field that counts is wrong.
     """
-    longest = document.get("max_completion_tokens", document.get("max_tokens"))
-    limits = {"least": 1, "most": 1e6}
+    names = ("max_completion_tokens", "max_tokens")
+    given = [number(document, name, 0, least=-1, most=1e6) for name in names]
+    longest = int(next((value for value in given if value >= 1), ANSWER_TOKENS))  # 0 and -1 set no limit
     return Asked(
         last_user_turn(document.get("messages")),
         system_text(document.get("messages")),
         answers=int(number(document, "n", 1, least=1, most=MOST_ANSWERS)),
         temperature=number(document, "temperature", 0.0, least=0, most=2),
-        max_tokens=min(ANSWER_TOKENS, int(number({"max_tokens": longest}, "max_tokens", ANSWER_TOKENS, **limits))),
+        max_tokens=min(ANSWER_TOKENS, longest),
         streamed=document.get("stream") is True,
     )
 

@@ -14,7 +14,7 @@ from serving import DIFF, Client, served, turns
 from joco_mlx.config import ServeConfig
 from joco_mlx.errors import UsageError
 from joco_mlx.models.folder import open_folder
-from joco_mlx.serve import guard, worker
+from joco_mlx.serve import as_ollama, as_openai, guard, worker
 from joco_mlx.serve.asked import Asked, RefusalError
 
 
@@ -141,6 +141,23 @@ def test_nothing_listens_beyond_this_computer(client: Client) -> None:
 def test_settings_that_serve_nobody(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         ServeConfig(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("limits", "longest"),
+    [
+        ({}, 128),
+        ({"max_tokens": 9}, 9),
+        ({"max_tokens": 9, "max_completion_tokens": 7}, 7),
+        ({"max_tokens": -1}, 128),
+        ({"max_tokens": None}, 128),
+        ({"max_tokens": 4_096}, 128),
+    ],
+)
+def test_how_long_an_answer_may_be(limits: dict[str, object], longest: int) -> None:
+    assert as_openai.read({"messages": turns(DIFF), **limits}).max_tokens == longest
+    options = {"num_predict": limits.get("max_completion_tokens", limits.get("max_tokens"))}
+    assert as_ollama.read({"messages": turns(DIFF), "options": options}).max_tokens == longest
 
 
 def test_a_user_turn_is_fitted_once() -> None:
