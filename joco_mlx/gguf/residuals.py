@@ -14,7 +14,7 @@ from joco_mlx.gguf.rounding import Floats, in_order_sum
 
 @dataclass
 class Rounded:
-    """Sub-blocks on their grids: weight = scale * code - minimum + residual."""
+    """Sub-blocks on their grids: weight = scale * code - minimum + residual. Squared errors weigh by importance."""
 
     codes: Floats
     """Whole numbers [weights of a sub-block, sub-blocks]."""
@@ -26,14 +26,16 @@ class Rounded:
     """[sub-blocks]."""
     error: Floats
     """Squared error [sub-blocks]."""
+    importance: Floats | None = None
+    """Like `codes`; every weight counts 1 when None."""
 
 
 @dataclass
 class Sums:
-    """Sums over each sub-block; every array is [sub-blocks of a super-block, super-blocks]."""
+    """Sums over each sub-block by importance; every array is [sub-blocks of a super-block, super-blocks]."""
 
-    count: np.float32
-    """Weights of a sub-block."""
+    count: Floats | np.float32
+    """Of the importance itself: the weights of a sub-block where each counts 1."""
     scale: Floats
     minimum: Floats
     """The grid that the residuals belong to."""
@@ -66,7 +68,9 @@ class Sums:
         return found
 
 
-def round_on(weights: Floats, scale: Floats, minimum: Floats, lowest: int, highest: int) -> Rounded:
+def round_on(
+    weights: Floats, scale: Floats, minimum: Floats, lowest: int, highest: int, importance: Floats | None = None
+) -> Rounded:
     """Round weights to the nearest codes.
 
     Args:
@@ -75,6 +79,7 @@ def round_on(weights: Floats, scale: Floats, minimum: Floats, lowest: int, highe
         minimum: [sub-blocks].
         lowest: Smallest code.
         highest: Largest code.
+        importance: Of each weight's squared error, like `weights`; 1 when None.
     """
     codes = weights + minimum
     codes *= reciprocal(scale)
@@ -83,7 +88,10 @@ def round_on(weights: Floats, scale: Floats, minimum: Floats, lowest: int, highe
     residuals = codes * scale
     np.subtract(weights, residuals, out=residuals)
     residuals += minimum
-    return Rounded(codes, residuals, scale, minimum, in_order_sum(residuals * residuals))
+    squares = residuals * residuals
+    if importance is not None:
+        squares *= importance
+    return Rounded(codes, residuals, scale, minimum, in_order_sum(squares), importance)
 
 
 def sum_up(rounded: Rounded, together: int) -> Sums:
@@ -92,17 +100,19 @@ def sum_up(rounded: Rounded, together: int) -> Sums:
     def grouped(values: Floats) -> Floats:
         return by_super_block(values, together)
 
-    codes, residuals = rounded.codes, rounded.residuals
-    work = codes * codes
+    codes, residuals, importance = rounded.codes, rounded.residuals, rounded.importance
+    weighed_codes = codes if importance is None else codes * importance
+    weighed_residuals = residuals if importance is None else residuals * importance
+    work = weighed_codes * codes
     code_code = in_order_sum(work)
-    np.multiply(codes, residuals, out=work)
+    np.multiply(weighed_codes, residuals, out=work)
     return Sums(
-        count=np.float32(len(codes)),
+        count=np.float32(len(codes)) if importance is None else grouped(in_order_sum(importance)),
         scale=grouped(rounded.scale),
         minimum=grouped(rounded.minimum),
-        code=grouped(in_order_sum(codes)),
+        code=grouped(in_order_sum(weighed_codes)),
         code_code=grouped(code_code),
-        left=grouped(in_order_sum(residuals)),
+        left=grouped(in_order_sum(weighed_residuals)),
         left_code=grouped(in_order_sum(work)),
         error=grouped(rounded.error),
     )
