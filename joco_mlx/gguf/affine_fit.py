@@ -74,17 +74,21 @@ class AffineBlocks:
         return Scales(units, stored.scales.T.astype(np.uint8), stored.minimums.T.astype(np.uint8))
 
 
-def search_grids(weights: Floats, highest_code: int, tried: Sequence[float]) -> tuple[Floats, Floats]:
+def search_grids(
+    weights: Floats, highest_code: int, tried: Sequence[float], importance: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Find each sub-block's scale and minimum: a least-squares fit for each reach, the least error wins.
 
     Args:
         weights: float32 [32, sub-blocks].
         highest_code: 15 or 31.
         tried: Over how many codes each trial spreads a sub-block.
+        importance: Of each weight's squared error; 1 when None.
     """
-    count = np.float32(len(weights))
     high, low = weights.max(axis=0), np.minimum(weights.min(axis=0), np.float32(0))
-    sum_x, sum_xx = in_order_sum(weights), in_order_sum(weights * weights)
+    weighed = weights if importance is None else weights * importance
+    count = np.float32(len(weights)) if importance is None else in_order_sum(importance)
+    sum_x, sum_xx = in_order_sum(weighed), in_order_sum(weighed * weights)
     scale, minimum = (high - low) / np.float32(highest_code), -low
     best = np.full(scale.shape, np.inf, np.float32)
     codes, work = np.empty_like(weights), np.empty_like(weights)
@@ -93,9 +97,12 @@ def search_grids(weights: Floats, highest_code: int, tried: Sequence[float]) -> 
         codes *= np.float32(reach) * reciprocal(high + minimum)
         np.rint(codes, out=codes)
         np.clip(codes, np.float32(0), np.float32(highest_code), out=codes)
-        sum_c = in_order_sum(codes)
-        sum_xc = in_order_sum(np.multiply(codes, weights, out=work))
-        sum_cc = in_order_sum(np.multiply(codes, codes, out=work))
+        sum_xc = in_order_sum(np.multiply(codes, weighed, out=work))
+        if importance is None:
+            sum_c, sum_cc = in_order_sum(codes), in_order_sum(np.multiply(codes, codes, out=work))
+        else:
+            sum_c = in_order_sum(np.multiply(codes, importance, out=work))
+            sum_cc = in_order_sum(np.multiply(work, codes, out=work))
         fitted = (count * sum_xc - sum_x * sum_c) * reciprocal(count * sum_cc - sum_c * sum_c)
         lower = (fitted * sum_c - sum_x) / count
         above = lower < 0
@@ -108,7 +115,9 @@ def search_grids(weights: Floats, highest_code: int, tried: Sequence[float]) -> 
     return scale, minimum
 
 
-def settle(weights: Floats, scale: Floats, minimum: Floats, highest_code: int) -> AffineBlocks:
+def settle(
+    weights: Floats, scale: Floats, minimum: Floats, highest_code: int, importance: Floats | None = None
+) -> AffineBlocks:
     """Turn a grid for each sub-block into super-blocks.
 
     Args:
@@ -116,13 +125,14 @@ def settle(weights: Floats, scale: Floats, minimum: Floats, highest_code: int) -
         scale: [sub-blocks], not negative.
         minimum: [sub-blocks], not negative.
         highest_code: 15 or 31.
+        importance: Of each weight's squared error; 1 when None.
     """
-    rounded = round_on(weights, scale, minimum, 0, highest_code)
+    rounded = round_on(weights, scale, minimum, 0, highest_code, importance)
     stored, best = None, None
     for _ in range(_ROUNDS):
         sums = sum_up(rounded, SUB_BLOCKS)
         stored = _improved(sums, _first(sums) if stored is None else stored)
-        rounded = round_on(weights, flat(stored.scale), flat(stored.minimum), 0, highest_code)
+        rounded = round_on(weights, flat(stored.scale), flat(stored.minimum), 0, highest_code, importance)
         blocks = _blocks(stored, rounded)
         if best is None:
             best = blocks
@@ -149,7 +159,7 @@ def _first(sums: Sums) -> Stored:
     scales = whole(wanted, unit, 0, HIGHEST_SCALE)
     lower = sums.best_minimum(scales * unit)
     np.maximum(lower, np.float32(0), out=lower)
-    unit_low = best_unit(lower, np.ones_like(lower), 0, HIGHEST_SCALE)
+    unit_low = best_unit(lower, np.broadcast_to(np.asarray(sums.count, np.float32), lower.shape), 0, HIGHEST_SCALE)
     return Stored(unit, unit_low, scales, whole(lower, unit_low, 0, HIGHEST_SCALE))
 
 

@@ -36,6 +36,8 @@ GOOD_ENOUGH = 0.5
 
 A search seldom gets below 0.8 of it.
 """
+LEAST_IMPORTANCE = 0.01
+"""Of the mean: a column that calibration never met may matter in use."""
 _SEEDED_BITS = {Type.Q4_K: 4, Type.Q5_K: 5, Type.Q6_K: 4, Type.Q5_0: 4}
 """The widest MLX codes that a type's grid can take over. Q8_0 has no need of them."""
 
@@ -50,6 +52,8 @@ class Trained:
     """Scales and biases of the base's rows: blocks start from them."""
     change: Change | None = None
     """What training added. It is kept on balance (`balance`), at the price of a larger error."""
+    importance: Floats | None = None
+    """float32 [columns]: how much the squared error of each column matters; all alike when None."""
 
 
 def requantize(kind: Type, rows: Trained) -> Bytes:
@@ -68,28 +72,31 @@ def _columns(values: Floats, size: int) -> Floats:
 
 def _affine(rows: Trained, highest: int, tried: Sequence[float]) -> AffineBlocks:
     columns = _columns(rows.weights, 32)
-    found = _affine_blocks(columns, rows.grid, highest, tried)
+    found = _affine_blocks(columns, rows.grid, highest, tried, _weighed(rows, 32))
     if rows.change is not None:
         grids = Grids(flat(found.stored.scale), flat(found.stored.minimum), 0, highest)
         found.codes = balanced_codes(columns, rows.change, grids).astype(np.uint8)
     return found
 
 
-def _affine_blocks(columns: Floats, grid: AffineGrid | None, highest: int, tried: Sequence[float]) -> AffineBlocks:
+def _affine_blocks(
+    columns: Floats, grid: AffineGrid | None, highest: int, tried: Sequence[float], weighed: Floats | None
+) -> AffineBlocks:
     if grid is None:
-        return settle(columns, *search_grids(columns, highest, tried), highest)
-    found = settle(columns, *_grids(grid), highest)
+        return settle(columns, *search_grids(columns, highest, tried, weighed), highest, weighed)
+    found = settle(columns, *_grids(grid), highest, weighed)
     width: Floats = columns.max(axis=0) - np.minimum(columns.min(axis=0), np.float32(0))
-    places = _poor(found.error, np.divide(width, np.float32(highest)), 32, SUB_BLOCKS)
+    places = _poor(found.error, np.divide(width, np.float32(highest)), weighed, 32, SUB_BLOCKS)
     if places.size:
-        chosen = columns.reshape(32, -1, SUB_BLOCKS)[:, places].reshape(32, -1)
-        found.replace(places, settle(chosen, *search_grids(chosen, highest, tried), highest))
+        chosen, weight = (_at(values, places, SUB_BLOCKS) for values in (columns, weighed))
+        assert chosen is not None
+        found.replace(places, settle(chosen, *search_grids(chosen, highest, tried, weight), highest, weight))
     return found
 
 
 def _symmetric(rows: Trained, size: int, together: int, lowest: int, tried: Sequence[float]) -> SymmetricBlocks:
     columns = _columns(rows.weights, size)
-    found = _symmetric_blocks(columns, rows.grid, together, lowest, tried)
+    found = _symmetric_blocks(columns, rows.grid, together, lowest, tried, _weighed(rows, size))
     if rows.change is not None:
         scale = flat(found.scales * found.unit)
         grids = Grids(scale, np.zeros_like(scale), lowest, -lowest - 1)
@@ -98,24 +105,48 @@ def _symmetric(rows: Trained, size: int, together: int, lowest: int, tried: Sequ
 
 
 def _symmetric_blocks(
-    columns: Floats, grid: AffineGrid | None, together: int, lowest: int, tried: Sequence[float]
+    columns: Floats,
+    grid: AffineGrid | None,
+    together: int,
+    lowest: int,
+    tried: Sequence[float],
+    weighed: Floats | None,
 ) -> SymmetricBlocks:
     finish = settle_blocks if together == 1 else settle_super_blocks
     size = len(columns)
     if grid is None:
-        return finish(columns, search_steps(columns, lowest, tried), lowest)
+        return finish(columns, search_steps(columns, lowest, tried, weighed), lowest, weighed)
     extreme = extremes(columns)
-    found = finish(columns, _steps(_spread(np.abs(grid.scales), grid.group_size, size), extreme, lowest), lowest)
-    places = _poor(found.error, np.divide(extreme, np.float32(lowest)), size, together)
+    steps = _steps(_spread(np.abs(grid.scales), grid.group_size, size), extreme, lowest)
+    found = finish(columns, steps, lowest, weighed)
+    places = _poor(found.error, np.divide(extreme, np.float32(lowest)), weighed, size, together)
     if places.size:
-        chosen = columns.reshape(size, -1, together)[:, places].reshape(size, -1)
-        found.replace(places, finish(chosen, search_steps(chosen, lowest, tried), lowest))
+        chosen, weight = (_at(values, places, together) for values in (columns, weighed))
+        assert chosen is not None
+        found.replace(places, finish(chosen, search_steps(chosen, lowest, tried, weight), lowest, weight))
     return found
 
 
-def _poor(error: Floats, step: Floats, size: int, together: int) -> NDArray[np.intp]:
+def _weighed(rows: Trained, size: int) -> Floats | None:
+    """The importance of every weight, laid out as `_columns` lays out the weights. No column is wholly without."""
+    if rows.importance is None:
+        return None
+    mean = rows.importance.mean(dtype=np.float64)
+    even = np.ones_like(rows.importance) if mean == 0 else (rows.importance / mean).astype(np.float32)
+    return np.tile(_columns(np.maximum(even, np.float32(LEAST_IMPORTANCE)), size), (1, len(rows.weights)))
+
+
+def _at(columns: Floats | None, places: NDArray[np.intp], together: int) -> Floats | None:
+    """The sub-blocks of some super-blocks."""
+    if columns is None:
+        return None
+    return columns.reshape(len(columns), -1, together)[:, places].reshape(len(columns), -1)
+
+
+def _poor(error: Floats, step: Floats, weighed: Floats | None, size: int, together: int) -> NDArray[np.intp]:
     """Blocks whose error is not far below that of an even grid: step**2 / 12 a weight."""
-    even = in_order_sum(by_super_block(step * step, together)) * np.float32(size / 12)
+    weight = np.float32(size) if weighed is None else in_order_sum(weighed)
+    even = in_order_sum(by_super_block(step * step * weight, together)) / np.float32(12)
     return np.flatnonzero(error > np.float32(GOOD_ENOUGH) * even)
 
 

@@ -46,14 +46,16 @@ class SymmetricBlocks:
         self.codes.reshape(shape)[:, kept] = other.codes.reshape(shape)[:, theirs]
 
 
-def search_steps(weights: Floats, lowest: int, tried: Sequence[float]) -> Floats:
+def search_steps(weights: Floats, lowest: int, tried: Sequence[float], importance: Floats | None = None) -> Floats:
     """Find each sub-block's step width: a least-squares fit for each trial, the least error wins.
 
     Args:
         weights: float32 [weights of a sub-block, sub-blocks].
         lowest: Smallest code; the largest is one step nearer to 0.
         tried: Which (broken) codes the weight of largest magnitude gets.
+        importance: Of each weight's squared error; 1 when None.
     """
+    weighed = weights if importance is None else weights * importance
     extreme = reciprocal(extremes(weights))
     best = np.zeros_like(extreme)
     step = np.zeros_like(extreme)
@@ -62,8 +64,11 @@ def search_steps(weights: Floats, lowest: int, tried: Sequence[float]) -> Floats
         np.multiply(weights, np.float32(code) * extreme, out=codes)
         np.rint(codes, out=codes)
         np.clip(codes, np.float32(lowest), np.float32(-lowest - 1), out=codes)
-        sum_xc = in_order_sum(np.multiply(codes, weights, out=work))
-        fitted = sum_xc * reciprocal(in_order_sum(np.multiply(codes, codes, out=work)))
+        sum_xc = in_order_sum(np.multiply(codes, weighed, out=work))
+        np.multiply(codes, codes, out=work)
+        if importance is not None:
+            work *= importance
+        fitted = sum_xc * reciprocal(in_order_sum(work))
         explained = fitted * sum_xc
         better = explained > best
         best = np.where(better, explained, best)
@@ -71,17 +76,18 @@ def search_steps(weights: Floats, lowest: int, tried: Sequence[float]) -> Floats
     return step
 
 
-def settle_blocks(weights: Floats, step: Floats, lowest: int) -> SymmetricBlocks:
+def settle_blocks(weights: Floats, step: Floats, lowest: int, importance: Floats | None = None) -> SymmetricBlocks:
     """Turn a step width for each block into blocks.
 
     Args:
         weights: float32 [32, blocks].
         step: [blocks].
         lowest: Smallest code: -16 or -128.
+        importance: Of each weight's squared error; 1 when None.
     """
     unit, best = half(step), None
     for _ in range(_ROUNDS):
-        rounded = _rounded(weights, unit, lowest)
+        rounded = _rounded(weights, unit, lowest, importance)
         found = SymmetricBlocks(unit, np.ones((1, len(unit)), np.float32), _codes(rounded), rounded.error)
         best = _better(best, found)
         sums = sum_up(rounded, 1)
@@ -90,15 +96,18 @@ def settle_blocks(weights: Floats, step: Floats, lowest: int) -> SymmetricBlocks
     return best
 
 
-def settle_super_blocks(weights: Floats, step: Floats, lowest: int) -> SymmetricBlocks:
+def settle_super_blocks(
+    weights: Floats, step: Floats, lowest: int, importance: Floats | None = None
+) -> SymmetricBlocks:
     """Turn a step width for each sub-block into super-blocks.
 
     Args:
         weights: float32 [16, sub-blocks].
         step: [sub-blocks].
         lowest: Smallest code: -32.
+        importance: Of each weight's squared error; 1 when None.
     """
-    rounded, best, unit, scales = _rounded(weights, step, lowest), None, None, None
+    rounded, best, unit, scales = _rounded(weights, step, lowest, importance), None, None, None
     for _ in range(_ROUNDS):
         sums = sum_up(rounded, SUB_BLOCKS)
         if unit is None or scales is None:
@@ -106,15 +115,15 @@ def settle_super_blocks(weights: Floats, step: Floats, lowest: int) -> Symmetric
             unit = best_unit(wanted, sums.code_code, LOWEST_SCALE, HIGHEST_SCALE)
             scales = whole(wanted, unit, LOWEST_SCALE, HIGHEST_SCALE)
         unit, scales = _improved(sums, unit, scales)
-        rounded = _rounded(weights, flat(scales * unit), lowest)
+        rounded = _rounded(weights, flat(scales * unit), lowest, importance)
         error = in_order_sum(by_super_block(rounded.error, SUB_BLOCKS))
         best = _better(best, SymmetricBlocks(unit.copy(), scales.copy(), _codes(rounded), error))
     assert best is not None
     return best
 
 
-def _rounded(weights: Floats, step: Floats, lowest: int) -> Rounded:
-    return round_on(weights, step, np.zeros_like(step), lowest, -lowest - 1)
+def _rounded(weights: Floats, step: Floats, lowest: int, importance: Floats | None) -> Rounded:
+    return round_on(weights, step, np.zeros_like(step), lowest, -lowest - 1, importance)
 
 
 def _codes(rounded: Rounded) -> NDArray[np.int8]:
