@@ -258,7 +258,7 @@ class FuseConfig:
         "low-error knows nothing of the base, reference gives llama.cpp's bytes.",
     )
     imatrix: Path | None = _option(
-        None, "Importance matrix, from gguf imatrix or llama.cpp: llama.cpp's bytes with it, in place of --mode."
+        None, "Importance matrix, from gguf imatrix or llama.cpp: errors weigh by it, in every --mode."
     )
     force: bool = _option(False, "Replace an output that exists.")
 
@@ -362,6 +362,21 @@ class BenchConfig:
             self.type_prior is None or self.engine == "mlx", "type_prior", self.type_prior, "used with --engine mlx"
         )
         _require(self.seed >= 0, "seed", self.seed, "0 or more")
+
+
+@dataclass(frozen=True)
+class OpinionConfig:
+    """Which model `bench judge` asks what it thinks of answers."""
+
+    judge: str = _option("", "Name of the model that marks, as its server knows it.")
+    url: str | None = _option(None, "OpenAI-compatible address; http://127.0.0.1:8080/v1 when not given.")
+    timeout_seconds: float = _option(120.0, "How long the server may take for one mark.")
+    seed: int = _option(0, "Seed of the marks and of the interval.")
+
+    def __post_init__(self) -> None:
+        """Refuse values that ask nobody."""
+        _require(bool(self.judge.strip()), "judge", self.judge or "empty", "the name of a model")
+        _require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")
 
 
 def _require(holds: bool, name: str, value: object, wanted: str) -> None:

@@ -50,7 +50,7 @@ def export(
         quantization: The mix of types.
         card: What the file says of itself.
         mode: How weights become blocks.
-        imatrix: Blocks become llama.cpp's with this matrix, whatever `mode` says.
+        imatrix: How much each column's error matters; in mode reference blocks become llama.cpp's with it.
         force: Replace `out` when it exists.
         threads: Chunks encoded at once; all cores when None.
         progress: Who is told.
@@ -64,7 +64,6 @@ def export(
     plan = make_plan(source, folder, quantization, card)
     if imatrix:
         imatrix.check({tensor.name: tensor.shape[-1] for tensor, _ in plan.tensors})
-        mode = "reference"
     artifacts.require_disk(out, plan.nbytes, str(out))
     with (
         artifacts.whole_path(out) as temporary,

@@ -72,7 +72,7 @@ def write_gguf(
         mode: How weights become blocks.
         threads: Chunks encoded at once; all cores when None.
         bar: Told of every chunk, in weights.
-        imatrix: What is known of the columns; wherever it is, it decides instead of `mode`.
+        imatrix: How much each column's error matters; all alike when None.
 
     Raises:
         InputError: A weight is not finite or too large for its type.
@@ -116,7 +116,7 @@ def _value_types(key: str, value: object) -> tuple[GGUFValueType, GGUFValueType 
 def _chunks(source: Weights, plan: Plan, imatrix: Imatrix | None) -> Iterator[_Chunk]:
     """Cut the tensors into what one thread encodes at a time."""
     for tensor, kind in plan.tensors:
-        importance = imatrix.means.get(tensor.name) if imatrix and kind in weighted.KINDS else None
+        importance = imatrix.means.get(tensor.name) if imatrix else None
         read, origin = tensor.reader(source), tensor.origin(source)
         for start, stop in row_chunks(tensor.shape):
             parts = partial(read, start, stop), partial(origin, start, stop)
@@ -151,7 +151,7 @@ def _encode(chunk: _Chunk, mode: Mode) -> tuple[Bytes, int]:
             f"{chunk.name} holds a weight that is not finite or too large for {chunk.kind.name}.",
             "Train again with a lower --learning-rate, or download the model again.",
         )
-    if chunk.importance is not None:
+    if mode == "reference" and chunk.importance is not None and chunk.kind in weighted.KINDS:
         return weighted.encode_weighted(chunk.kind, weights, chunk.importance), weights.size
     if mode == "reference" or chunk.kind not in KINDS:
         return encoder(chunk.kind)(weights.reshape(-1)), weights.size
@@ -161,9 +161,9 @@ def _encode(chunk: _Chunk, mode: Mode) -> tuple[Bytes, int]:
 def _trained(weights: Floats, chunk: _Chunk, mode: Mode) -> Trained:
     """What a mode wants to know of the rows beside their weights."""
     if mode == "low-error":
-        return Trained(weights)
+        return Trained(weights, importance=chunk.importance)
     grid, change = chunk.origin()
-    return Trained(weights, grid, change if mode == "balanced" else None)
+    return Trained(weights, grid, change if mode == "balanced" else None, chunk.importance)
 
 
 def _pad(file: BinaryIO) -> None:
