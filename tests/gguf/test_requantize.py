@@ -1,6 +1,7 @@
 """From MLX's codes to ggml's blocks: how near to what was trained, and whether the tune survives."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,3 +150,25 @@ def test_rows_do_not_depend_on_their_neighbours() -> None:
         for part in (slice(0, half), slice(half, None))
     ]
     np.testing.assert_array_equal(requantize(Type.Q4_K, rows), np.concatenate(parts))
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["knowing nothing", "balanced"])
+@pytest.mark.parametrize(
+    ("kind", "most"), [(Type.Q4_K, 0.8), (Type.Q5_K, 0.8), (Type.Q6_K, 0.9), (Type.Q5_0, 0.7), (Type.Q8_0, 0.9)]
+)
+def test_importance_lowers_the_error_where_it_matters(kind: Type, most: float, kept: bool) -> None:
+    rows = trained("normal", 0.05)
+    importance = np.random.default_rng(8).lognormal(0, 2, SHAPE[1]).astype(np.float32)
+    plain = Trained(rows.weights, None, rows.change if kept else None)
+
+    def lost(given: Trained) -> float:
+        return float((importance * np.square(error(kind, requantize(kind, given), rows))).sum(dtype=np.float64))
+
+    assert lost(replace(plain, importance=importance)) < most * lost(plain)
+
+
+@pytest.mark.parametrize("importance", [np.zeros(SHAPE[1]), np.eye(1, SHAPE[1])[0] * 1e30, np.full(SHAPE[1], 1e-30)])
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_strange_importance_ruins_no_column(kind: Type, importance: np.ndarray) -> None:
+    rows = replace(trained("normal", 0.01), importance=importance.astype(np.float32))
+    assert rms(error(kind, requantize(kind, rows), rows)) < 0.15 * rms(rows.weights)
