@@ -7,7 +7,7 @@ import typer
 
 from joco_mlx.cli import render
 from joco_mlx.cli.settings import option, settings
-from joco_mlx.config import BENCH_FOLDER, BenchConfig
+from joco_mlx.config import BENCH_FOLDER, BenchConfig, OpinionConfig
 
 app = typer.Typer(
     help="Measure models and baselines on commits they have not seen.", no_args_is_help=True, rich_markup_mode=None
@@ -155,3 +155,23 @@ def import_(
 
     kept, skipped = import_cases(file, out)
     render.say(f"{out}: {kept:,} cases; {skipped:,} lines without a diff or a message were left out.")
+
+
+@app.command()
+def judge(
+    found: Annotated[Path, typer.Argument(metavar="RUN", help="Finished run, by id or folder.")],
+    judge: Annotated[str | None, option(OpinionConfig, "judge")] = None,
+    url: Annotated[str | None, option(OpinionConfig, "url")] = None,
+    timeout_seconds: Annotated[float | None, option(OpinionConfig, "timeout_seconds", "--timeout")] = None,
+    seed: Annotated[int | None, option(OpinionConfig, "seed")] = None,
+) -> None:
+    """Ask another model what it thinks of every answer; its marks stay apart from the figures."""
+    flags = dict(locals())
+    config = settings(OpinionConfig, "judge", {key: flags[key] for key in OpinionConfig.__dataclass_fields__})
+    from joco_mlx.bench.opinion import ask_for_opinion
+
+    with render.progress() as progress:
+        opinion = ask_for_opinion(found, config, progress=progress)
+    mean = opinion.mean
+    render.say(f"{config.judge} marks {opinion.marked:,} of {opinion.cases:,} answers; 1 is wrong, 5 says it exactly.")
+    render.say(f"Mean {mean.value:.2f}, 95 % interval {mean.low:.2f} to {mean.high:.2f}.")
