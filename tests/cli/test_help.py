@@ -76,6 +76,7 @@ COMMANDS = (
     "bench report",
     "bench prompts",
     "bench import",
+    "bench judge",
     "bench calibrate",
     "ollama",
     "ollama create",
