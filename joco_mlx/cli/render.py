@@ -24,6 +24,8 @@ from joco_mlx.progress import Progress, Task
 
 PLAIN_LINE_EVERY_SECONDS = 10.0
 _PIPE_WIDTH = 10_000
+_GROWING = "text"
+"""The figure that is a text while it is written: shown on a terminal, and in a pipe only as the result."""
 _SHOWN_ITEMS, _SHOWN_CHARS = 6, 100
 
 _out = Console(highlight=False)
@@ -104,7 +106,8 @@ class _BarTask:
     def advance(self, amount: float = 1, **figures: float | str) -> None:
         self.bars.advance(self.number, amount)
         if figures:
-            self.bars.update(self.number, figures=_figures(figures))
+            growing = figures.pop(_GROWING, None)
+            self.bars.update(self.number, figures=_figures(figures) if growing is None else escape(str(growing)))
 
 
 class _Terminal:
@@ -131,7 +134,7 @@ class _PlainTask:
 
     def advance(self, amount: float = 1, **figures: float | str) -> None:
         self.done += amount
-        self.figures.update(figures)
+        self.figures.update({name: value for name, value in figures.items() if name != _GROWING})
         if time.monotonic() - self.spoke >= PLAIN_LINE_EVERY_SECONDS:
             self.speak()
 

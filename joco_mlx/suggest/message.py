@@ -106,13 +106,19 @@ def offer_shown(
 ) -> tuple[Candidate, ...]:
     """Return what a loaded engine offers for a user turn that is fitted already; `watch` may see the drafts grow."""
     form = replace(wishes.narrowed(asked.form), body=config.body)
-    with task(progress, "Writing the message"):
+    with task(progress, "Writing the message") as writing:
+
+        def grow(text: str) -> None:
+            writing.advance(0, text=first_message(text))  # controls in it must not reach a terminal
+            if watch is not None:
+                watch(text)
+
         drafts = engine.drafts(
             render(engine.template, shown),
             form=form if config.constrained else None,
             temperatures=_temperatures(config),
             max_tokens=config.max_tokens,
-            watch=watch,
+            watch=grow,
         )
     cleaned = [replace(draft, text=_cleaned(draft, form, constrained=config.constrained)) for draft in drafts]
     told = [draft for draft in cleaned if draft.text]

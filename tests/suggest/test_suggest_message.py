@@ -17,12 +17,12 @@ from joco_mlx.models.generate import complete
 from joco_mlx.models.load import load_model
 from joco_mlx.models.runs import open_run
 from joco_mlx.models.tokens import Tokenizer
-from joco_mlx.progress import Silent
+from joco_mlx.progress import Silent, Task
 from joco_mlx.suggest.clean import first_message
 from joco_mlx.suggest.conventions import Conventions
-from joco_mlx.suggest.engines import MlxEngine, choose
+from joco_mlx.suggest.engines import MlxEngine, Watch, choose
 from joco_mlx.suggest.grammar import Form
-from joco_mlx.suggest.message import Wishes, ask, candidates, check_patch, offer, suggest
+from joco_mlx.suggest.message import Wishes, ask, candidates, check_patch, offer, offer_shown, suggest
 
 PATCH = """\
 diff --git a/src/parser.py b/src/parser.py
@@ -200,6 +200,29 @@ def test_several_messages_come_best_first() -> None:
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
     assert all(0 <= one.score <= 1 for one in found)
     assert "Feat: Bad" not in [one.message for one in found[:2]]
+
+
+def test_the_message_is_shown_while_it_grows() -> None:
+    class Watched(Notes):
+        def start(self, title: str, total: float | None = None, unit: str = "") -> Task:
+            return self
+
+        def advance(self, amount: float = 1, **figures: float | str) -> None:
+            self.lines.append(str(figures["text"]))
+
+    class Growing(Parrot):
+        def drafts(self, prompt: str, *, watch: Watch | None = None, **_: object) -> list[Draft]:
+            assert watch is not None
+            for text in ("fix: cl", "fix: close \x1b[31mit"):
+                watch(text)
+            return [Draft("fix: close it", -0.5)]
+
+    progress, heard = Watched(), []
+    offer_shown(
+        Growing(""), "M a", SuggestConfig(), wishes=Wishes(), asked=Conventions(), progress=progress, watch=heard.append
+    )
+    assert progress.lines[:2] == ["fix: cl", "fix: close it"]
+    assert heard == ["fix: cl", "fix: close \x1b[31mit"]
 
 
 def test_wishes_narrow_the_grammar_and_the_hint_is_read_as_text() -> None:
