@@ -1,9 +1,10 @@
 """How much memory a training step takes, by arithmetic alone, and how much this machine has.
 
-Decides the formula. Its coefficients were fitted to peaks of MLX 0.32.4 and agree with these points; no point was held
-out. On a CPU device they come from real kernels in float32. For a GPU they are few, in bfloat16 with true shapes and
-each matmul replaced by an operation that allocates the same buffers, most of them with attention that is not fused, which
-is assumed of Metal in training. No figure is from a Mac or any other GPU. See tests/models/test_memory.py.
+Decides the formula. Its coefficients were fitted to peaks of MLX 0.32.4: on a CPU device of real kernels in float32, for
+a GPU of true shapes in bfloat16 with each matmul replaced by an operation that allocates the same buffers. Those have
+attention that is not fused, which is assumed of Metal in training; where it is fused the plan is too high at worst. Real
+kernels took up to 11 % more than such buffers. `scripts/prove memory_plan` holds the formula against points that it was
+not fitted to. No figure is from a Mac or any other GPU.
 """
 
 import os
@@ -45,9 +46,9 @@ class MemoryPlan:
     optimizer: int
     """AdamW's state."""
     activations: int
-    """What the layers keep for the backward pass, and what the layer at work needs."""
+    """What the layers keep for the backward pass, and what the layer at work needs beyond what the head has left free."""
     head: int
-    """Logits of the answer's positions and their gradient."""
+    """Logits of the answer's positions, their softmax and their gradient."""
 
     @property
     def total(self) -> int:
@@ -85,18 +86,19 @@ def plan(
     device = device or ("cpu" if device_kind() == "cpu" else "gpu")
     adapted = shape.layers if layers == -1 else min(layers, shape.layers)
     parameters = adapter_parameters(shape, rank, modules, adapted)
-    activations = _activations(shape, tokens, adapted, checkpointing, device)
+    kept, working = _activations(shape, tokens, adapted, checkpointing, device)
     if dora:
         parameters += adapted * sum(shape.linear(module)[1] for module in modules)
-        activations = round(activations * _DORA[checkpointing])
+        kept, working = (round(part * _DORA[checkpointing]) for part in (kept, working))
+    head = round(_HEAD_BYTES[device] * answer_tokens * shape.vocabulary)
     return MemoryPlan(
         checkpointing=checkpointing,
         tokens=tokens,
         weights=4 * shape.parameters if device == "cpu" else shape.weight_bytes,
         adapters=(4 + GRADIENT_BYTES) * parameters,
         optimizer=OPTIMIZER_BYTES * parameters,
-        activations=batch_size * activations,
-        head=batch_size * 3 * 4 * answer_tokens * shape.vocabulary,  # float32 logits, their softmax and its gradient
+        activations=batch_size * (kept + max(0, working - head)),
+        head=batch_size * head,
     )
 
 
@@ -148,22 +150,27 @@ class _Coefficients:
 
 # On a CPU, where attention is our own, fitted to real kernels. On a GPU attention in training is taken as not fused.
 _COEFFICIENTS: dict[tuple[Device, Checkpointing], _Coefficients] = {
-    ("cpu", "none"): _Coefficients((7, 5, 5, 0.5), (23, 0, 4, 0.55), (0, 0, 1.5, 5.5)),
-    ("cpu", "segments"): _Coefficients((3, 2, 2, 0), (13, 0, 14.2, 0), (0, 0, 2, 11.7)),
-    ("cpu", "layer"): _Coefficients((1.35, 0, 0, 0), (31, 0.4, 14.5, 0.05), (0, 0, 2.9, 9.8)),
+    ("cpu", "none"): _Coefficients((8, 2, 5.25, 0.6), (30, 0, 2.6, 0), (0, 0, 0.85, 6.5)),
+    ("cpu", "segments"): _Coefficients((3, 2, 2, 0), (18.6, 0, 12.5, 0), (0, 0, 1.95, 8.9)),
+    ("cpu", "layer"): _Coefficients((1.35, 0, 0, 0), (33, 0, 16, 0), (0, 0, 2.9, 6.8)),
     ("gpu", "none"): _Coefficients((7, 5, 5.5, 1), (1, 1, 1, 1.25), (6, 5, 3.1, 0)),
     ("gpu", "segments"): _Coefficients((3, 2, 2, 0), (6, 0, 12, 0), (6, 5, 3.6, 0)),
     ("gpu", "layer"): _Coefficients((1, 0, 0, 0), (14, 5, 17, 1.5), (7, 5, 4.2, 0)),
 }
 _CPU_BLOCK = 64
+_HEAD_BYTES: dict[Device, float] = {"cpu": 4.3 * 4, "gpu": 5.1 * 4}
+"""For each logit: four float32 arrays at once, and on a GPU the logits and their gradient in bfloat16 as well."""
 # The gradient of a magnitude needs what the adapted layer gave. One point on a CPU: 1.39, 0.93 and 1.15 times LoRA's peak.
 _DORA: dict[Checkpointing, float] = {"none": 1.45, "segments": 1.0, "layer": 1.2}
 
 
-def _activations(shape: Shape, length: int, adapted: int, checkpointing: Checkpointing, device: Device) -> int:
-    """Return what all layers keep and the one at work needs, in bytes, for one record of `length` tokens.
+def _activations(
+    shape: Shape, length: int, adapted: int, checkpointing: Checkpointing, device: Device
+) -> tuple[int, int]:
+    """Return what all layers keep, and what the one at work needs, in bytes, for one record of `length` tokens.
 
-    The last layer works on answer positions only and keeps next to nothing but its input.
+    The head works before the first layer of the backward pass does, so only the larger of the two counts beside what is
+    kept. The last layer works on answer positions only and keeps next to nothing but its input.
     """
     hidden, keys, inner = shape.hidden, shape.kv_hidden, shape.intermediate
     scores, block = shape.heads * length, shape.heads * _CPU_BLOCK
@@ -174,7 +181,8 @@ def _activations(shape: Shape, length: int, adapted: int, checkpointing: Checkpo
         _sum(known.mlp, (hidden, keys, inner, scores)),
         _sum(known.attention, (hidden, keys, scores, block)),
     )
-    return round((4 if device == "cpu" else 2) * length * (kept + working))
+    size = (4 if device == "cpu" else 2) * length
+    return round(size * kept), round(size * working)
 
 
 def _sum(factors: Sequence[float], sizes: Sequence[int]) -> float:
