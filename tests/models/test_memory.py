@@ -17,21 +17,31 @@ def shape_of(name: str) -> Shape:
     return entry.shape
 
 
-TINY = Shape("qwen2", 3, 64, 96, 4, 2, vocabulary=160, tied=True)
+LARGE_VOCABULARY = Shape("qwen2", 3, 128, 384, 2, 1, vocabulary=50_000, tied=True)
+ONE_KEY = Shape("qwen2", 3, 192, 768, 3, 1, vocabulary=512, tied=True)
+WIDE_KEYS = Shape("llama", 3, 256, 704, 4, 4, vocabulary=512, tied=True)
+NARROW_HEADS = Shape("qwen2", 3, 320, 1_792, 10, 2, vocabulary=512, tied=True)
 MEDIUM = Shape("qwen2", 6, 256, 1_024, 8, 2, vocabulary=8_192, tied=True)
 SMOLLM2_WIDTH = Shape("llama", 6, 576, 1_536, 9, 3, vocabulary=8_192, tied=True)
 QWEN_15B_WIDTH = Shape("qwen2", 3, 1_536, 8_960, 12, 2, vocabulary=512, tied=True)
 DEEPSEEK_WIDTH = Shape("llama", 2, 2_048, 5_504, 16, 16, vocabulary=512, tied=False)
 
 # MLX 0.32.4 on Linux x86-64, real kernels in float32: mx.get_peak_memory() in MB over a step of our trainer with two
-# batches of one record and an answer of 20 tokens.
+# batches of one record and an answer of 20 tokens. The formula was fitted to these and others like them; points that it
+# was not fitted to are in scripts/proofs/memory_plan.py.
 CPU_PEAKS = [
-    (TINY, 4, "none", 128, 3.0),
-    (TINY, 4, "segments", 128, 3.0),
-    (TINY, 4, "layer", 128, 2.8),
-    (TINY, 4, "none", 256, 6.9),
-    (TINY, 4, "segments", 256, 6.7),
-    (TINY, 4, "layer", 256, 6.5),
+    (LARGE_VOCABULARY, 8, "none", 256, 63.0),
+    (LARGE_VOCABULARY, 8, "segments", 256, 58.3),
+    (LARGE_VOCABULARY, 8, "layer", 256, 56.3),
+    (ONE_KEY, 8, "none", 832, 78.4),
+    (ONE_KEY, 8, "segments", 832, 60.1),
+    (ONE_KEY, 8, "layer", 832, 66.8),
+    (WIDE_KEYS, 8, "none", 832, 88.0),
+    (WIDE_KEYS, 8, "segments", 832, 69.9),
+    (WIDE_KEYS, 8, "layer", 832, 71.5),
+    (NARROW_HEADS, 8, "none", 832, 180.3),
+    (NARROW_HEADS, 8, "segments", 832, 151.5),
+    (NARROW_HEADS, 8, "layer", 832, 155.7),
     (MEDIUM, 8, "none", 256, 89.2),
     (MEDIUM, 8, "segments", 256, 65.9),
     (MEDIUM, 8, "layer", 256, 62.2),
@@ -77,6 +87,17 @@ def test_peaks_of_the_15b_on_a_gpu(checkpointing: Checkpointing, tokens: int, ra
     )
     sums = 4 * memory.adapter_parameters(shape_of("default"), rank, SEVEN_PROJECTIONS, 28)  # of batches before
     assert 1.0 <= (planned.total - sums) / (gigabytes * 1e9) <= 1.15
+
+
+def test_the_head_counts_where_it_takes_more_than_a_layer() -> None:
+    """A long answer of a short record: the head works while nothing else does."""
+    shape = shape_of("default")
+    plans = [
+        memory.plan(shape, 192, 8, checkpointing="layer", answer_tokens=answer, device="gpu") for answer in (1, 32, 128)
+    ]
+    assert [made.head for made in plans] == [round(answer * shape.vocabulary * 20.4) for answer in (1, 32, 128)]
+    assert plans[0].activations > plans[1].activations == plans[2].activations  # from there on only what is kept
+    assert plans[2].total - plans[1].total == plans[2].head - plans[1].head
 
 
 def test_the_parts_are_what_they_say() -> None:
