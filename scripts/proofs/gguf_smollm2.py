@@ -19,11 +19,12 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 from judges import llama_oracle  # type: ignore[import-not-found]  # noqa: E402  (found by the line above)
 
-from joco_mlx.bench.heard import held_out, logits_of, passage  # noqa: E402  (the imports above come first)
+from joco_mlx.bench.heard import collect_imatrix, held_out, logits_of, passage  # noqa: E402  (the imports above come first)
 from joco_mlx.bench.statistics import Estimate, bootstrap, mean_of  # noqa: E402  (the imports above come first)
 from joco_mlx.config import Mode, Quantization  # noqa: E402  (the imports above come first)
 from joco_mlx.gguf.card import Card  # noqa: E402  (the imports above come first)
 from joco_mlx.gguf.export import export  # noqa: E402  (the imports above come first)
+from joco_mlx.gguf.imatrix import read_imatrix  # noqa: E402  (the imports above come first)
 from joco_mlx.gguf.nearness import Logits, Nearness, Passage, nearness  # noqa: E402  (the imports above come first)
 from joco_mlx.merge import open_merged  # noqa: E402  (the imports above come first)
 from joco_mlx.models.runs import Run, base_folder, open_run  # noqa: E402  (the imports above come first)
@@ -36,6 +37,9 @@ TOKENS = 512
 MODES: tuple[Mode, ...] = ("balanced", "seeded", "low-error")
 THEIRS = "llama_model_quantize"
 FUSED = "the fused float16"
+WEIGHTED: dict[str, Mode] = {"balanced, --imatrix": "balanced", f"{THEIRS}, with the same matrix": "reference"}
+RECORDS = 64
+"""Training records that the importance matrix is collected on."""
 Found = dict[str, Nearness]
 
 
@@ -47,7 +51,7 @@ def main() -> int:
     encoder = Encoder(Tokenizer.from_folder(base.path), base.template, given.tokens)
     passages = [passage(encoder.encode(item)) for item in held_out(data, encoder, given.prompts)]
     with tempfile.TemporaryDirectory() as scratch:
-        files = exported(run, Path(scratch))
+        files = exported(run, data, Path(scratch))
         wanted = remembered(logits_of(base, run.adapter), passages, Path(scratch))
         untuned = nearness(wanted, logits_of(base, None), passages)
         found = {name: ask(file, wanted, passages, given) for name, file in files.items()}
@@ -70,8 +74,8 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def exported(run: Run, folder: Path) -> dict[str, Path]:
-    """Write every file that is asked: ours in three modes, the fused one, and llama.cpp's of it."""
+def exported(run: Run, data: Path, folder: Path) -> dict[str, Path]:
+    """Write every file that is asked: ours, with importance and without, the fused one, and llama.cpp's of it."""
     base = base_folder(run, progress=Silent())
     kinds: dict[str, tuple[Quantization, Mode]] = {mode: ("q4_k_m", mode) for mode in MODES}
     files = {}
@@ -79,6 +83,10 @@ def exported(run: Run, folder: Path) -> dict[str, Path]:
         files[name] = folder / f"{quantization}-{mode}.gguf"
         source, card = open_merged(base.path, run.adapter), Card.of(base)
         export(source, base.path, files[name], quantization=quantization, card=card, mode=mode)
+    matrix = read_imatrix(collect_imatrix(run, folder / "imatrix.gguf", data=data, most=RECORDS).path)
+    for name, mode in WEIGHTED.items():
+        files[name] = folder / f"{mode}-weighted.gguf"
+        export(source, base.path, files[name], quantization="q4_k_m", card=card, mode=mode, imatrix=matrix)
     files[THEIRS] = folder / "theirs.gguf"
     llama_oracle.quantize(files[FUSED], files[THEIRS])
     return files
@@ -120,7 +128,8 @@ def section(found: Found, run: Run, passages: Sequence[Passage]) -> Iterator[str
             f"| {name} | {figures.divergence.mean():.4f} | {interval(closer, '.4f') if paired else ''} | "
             f"{figures.agreement.mean():.1%} | {interval(surer, '.1%') if paired else ''} |"
         )
-    yield "\n`balanced` is what `fuse --export-gguf` writes unless `--mode` says otherwise."
+    yield "\n`balanced` is what `fuse --export-gguf` writes unless `--mode` says otherwise. The importance matrix"
+    yield f"was collected on {RECORDS} training records."
 
 
 def interval(found: Estimate, form: str) -> str:
