@@ -22,7 +22,7 @@ MEGABYTES = 100
 
 
 def lines(text: str) -> str:
-    return "".join(f"{text} # {text.split()[0]} of {number}\n" for number in range(4))
+    return "".join(f"{text} # {text.partition(" ")[0]} of {number}\n" for number in range(4))
 
 
 @pytest.fixture(scope="module")
