@@ -15,6 +15,8 @@ HEADER_CHARS = 72
 """Longest header: what git log, forges and the guide's rubric show whole."""
 SCOPE_CHARS = 24
 _BODY_CHARS = 100
+_TWICE = rf"({'|'.join(TYPES)})(\([^)]*\))?!?:.*"
+"""A description that is a header itself: commitlint takes `fix: feat: x`, people do not."""
 _SCOPE = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{SCOPE_CHARS - 1}}}"
 
 
@@ -36,7 +38,8 @@ class Form:
         """Whether a header, from wherever, is one that this form could have written."""
         found = re.fullmatch(self.header_pattern(), header)
         fits = self.subject_chars is None or len(header.partition(": ")[2]) <= self.subject_chars
-        return bool(found) and len(header) <= self.header_chars and fits and not header.endswith(".")
+        is_one = not re.fullmatch(f"[^:]*: {_TWICE}", header)
+        return bool(found) and len(header) <= self.header_chars and fits and is_one and not header.endswith(".")
 
     def header_pattern(self) -> str:
         """Return the regular expression of a header, without its length; for Python and for llguidance alike."""
@@ -47,7 +50,7 @@ class Form:
 
     def grammar(self) -> str:
         """Return the grammar of a message, in llguidance's Lark."""
-        header = f"/{_slashed(self.header_pattern())}/ & /.{{1,{self.header_chars}}}/ & /.*[^.]/"
+        header = f"/{_slashed(self.header_pattern())}/ & /.{{1,{self.header_chars}}}/ & /.*[^.]/ & ~/[^:]*: {_TWICE}/"
         if self.subject_chars is not None:
             header += f" & /[^:]*: .{{1,{self.subject_chars}}}/"
         line = f"/[!-~][ -~]{{0,{_BODY_CHARS - 2}}}/ & /.*[!-~]/"

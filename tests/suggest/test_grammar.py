@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from llguidance import LLMatcher, LLTokenizer
 
 from joco_mlx.commit.grammar import TYPES
 from joco_mlx.commit.message import is_valid, parse
@@ -135,6 +136,23 @@ def test_fields_become_a_header(parts: dict[str, object], form: Form) -> None:
 )
 def test_a_header_ends_with_a_whole_word(header: str, cut: bool, kept: str) -> None:
     assert Form().shortened(header, was_cut=cut) == kept
+
+
+@pytest.mark.parametrize(
+    ("header", "is_admitted"),
+    [
+        ("fix: feat: x", False),
+        ("test(render): test(render): x", False),
+        ("fix(core): docs!: x", False),
+        ("fix: fix the bug", True),
+        ("fix: featured: x", True),
+        ("docs: say what feat: means", True),
+    ],
+)
+def test_a_description_is_no_second_header(header: str, is_admitted: bool) -> None:
+    matcher = LLMatcher(LLTokenizer("byte"), Form().grammar())
+    consumed = all(matcher.consume_token(byte) for byte in header.encode())
+    assert (consumed and matcher.is_accepting()) == is_admitted == Form().admits(header)
 
 
 def test_the_grammar_costs_less_than_two_milliseconds_a_token(qwen_tokenizer_folder: Path) -> None:
