@@ -18,7 +18,7 @@ from joco_mlx.models.drafts import Constraint, Draft, Memory, draft
 from joco_mlx.models.folder import ModelFolder
 from joco_mlx.models.generate import complete
 from joco_mlx.models.hub import locate
-from joco_mlx.models.load import load_model
+from joco_mlx.models.load import load_model, merge_exact
 from joco_mlx.models.runs import RUN_FILE, Run, base_folder, open_run
 from joco_mlx.models.tokens import Tokenizer
 from joco_mlx.progress import Progress, task
@@ -77,6 +77,7 @@ class MlxEngine:
         self._memory = Memory()
         with task(progress, f"Loading {chosen.folder.name}"):
             self._model: Any = load_model(chosen.folder, adapter=chosen.adapter)
+            merge_exact(self._model)
 
     def count(self, text: str) -> int:
         """Return how many tokens `text` has as text."""
