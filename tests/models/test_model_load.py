@@ -120,3 +120,19 @@ def _leaves(model: nn.Module) -> list[Any]:
     from mlx.utils import tree_flatten
 
     return [array for _, array in tree_flatten(model.parameters())]
+
+
+@pytest.mark.parametrize("quantised", [True, False], ids=["quantised", "float32"])
+def test_an_adapter_is_merged_where_nothing_is_rounded(
+    tiny_model: TinyModel, tmp_path: Path, quantised: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if quantised:
+        monkeypatch.setattr(load, "device_kind", lambda: "metal")  # keeps the weights as stored
+    options: dict[str, Any] = {"quantised": {"group_size": 64, "bits": 4}} if quantised else {"dtype": "float32"}
+    folder = open_folder(tiny_model("qwen2", **options))
+    model: Any = load.load_model(folder, adapter=save_adapter(tmp_path / "adapter", folder.path))
+    before = model(mx.array(TOKENS))
+    mx.eval(before)
+    load.merge_exact(model)
+    assert any(isinstance(layer, load.LoRALinear) for layer in model.modules()) == quantised
+    assert mx.abs(model(mx.array(TOKENS)) - before).max().item() < 1e-4
