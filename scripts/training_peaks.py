@@ -36,6 +36,7 @@ from joco_mlx.train.mlx_lora.step import answer_loss
 Attention = Literal["fused", "unfused"]
 """`fused` keeps no matrix of scores (CUDA); `unfused` is what MLX does in training on Metal and on a CPU."""
 Design = Literal["mlx-lm", "mlx-lm --grad-checkpoint"] | Checkpointing
+PEER: Design = "mlx-lm --grad-checkpoint"
 _GROUP = 64
 _ANSWER = 20
 
