@@ -22,6 +22,7 @@ from joco_mlx.models.compute import mx, nn
 from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
 
 from joco_mlx.models.generate import PREFILL_TOKENS
+from joco_mlx.models.loops import repeating
 from joco_mlx.models.tokens import TOKENIZER_FILE, Tokenizer
 
 _Scores = NDArray[np.float32]
@@ -191,6 +192,7 @@ class Writer:
     def _chosen(self, scores: _Scores) -> int:
         allowed = self._allowed()
         values = scores if allowed is None else np.where(allowed, scores[: len(allowed)], -np.inf)
+        values = _without(values, repeating(self.ids))
         if self.temperature <= 0:
             return int(values.argmax())
         weights = np.exp((values - values.max()) / np.float32(self.temperature), dtype=np.float64)
@@ -203,6 +205,15 @@ class Writer:
         allowed = self.rules[0].allowed(self.rules[1])
         self.was_cut = bool(np.count_nonzero(allowed) == 1) and int(allowed.argmax()) in self.stops
         return allowed
+
+
+def _without(values: _Scores, tokens: frozenset[int]) -> _Scores:
+    """Return scores under which `tokens` are not taken, unless nothing else may be."""
+    if not tokens:
+        return values
+    left = values.copy()
+    left[list(tokens)] = -np.inf
+    return left if np.isfinite(left).any() else values
 
 
 def _read(model: nn.Module, ids: Sequence[int], cache: list[Any]) -> None:

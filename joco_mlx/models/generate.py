@@ -14,6 +14,7 @@ from joco_mlx.models.compute import mx, nn
 from mlx_lm.generate import generate_step
 
 from joco_mlx.commit.prompt import Template
+from joco_mlx.models.loops import repeating
 from joco_mlx.models.tokens import Tokenizer
 
 PREFILL_TOKENS = 512
@@ -33,7 +34,7 @@ def complete(
     """Return the model's answer to one prompt, without surrounding white space.
 
     The answer ends at the template's end token, at any other control token, where a new turn would start, or after
-    `max_tokens`.
+    `max_tokens`. It says nothing over and over: see `loops`.
 
     Args:
         model: From `load_model`, in inference mode.
@@ -50,6 +51,7 @@ def complete(
         model,
         max_tokens=max_tokens,
         sampler=_sampler(temperature, seed),
+        logits_processors=[_unstuck()],
         prefill_step_size=PREFILL_TOKENS,
     )
     answer: list[int] = []
@@ -81,6 +83,21 @@ def complete_all(
 
 def _before_markers(text: str, template: Template) -> str:
     return text[: min(text.find(marker) for marker in template.markers if marker in text)]
+
+
+def _unstuck() -> Callable[[Any, Any], Any]:
+    """Return a function from tokens (positions,) and scores (1, vocabulary) to scores under which no loop goes on."""
+    before: int | None = None
+
+    def cut(tokens: Any, scores: Any) -> Any:
+        nonlocal before
+        before = len(tokens) if before is None else before  # at first there are only tokens of the prompt
+        looping = repeating(tokens[before:].tolist())
+        if looping:
+            scores[:, mx.array(sorted(looping))] = -mx.inf
+        return scores
+
+    return cut
 
 
 def _sampler(temperature: float, seed: int) -> Callable[[Any], Any]:
