@@ -22,7 +22,8 @@ MEGABYTES = 100
 
 
 def lines(text: str) -> str:
-    return "".join(f"{text} # {text.partition(" ")[0]} of {number}\n" for number in range(4))
+    name, _, _ = text.partition(" ")
+    return "".join(f"{text} # {name} of {number}\n" for number in range(4))
 
 
 @pytest.fixture(scope="module")
