@@ -82,8 +82,8 @@ def wait_for(output, pattern):
     raise AssertionError("".join(seen))
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_rank_ends_the_other_with_a_sentence(config, tmp_path, victim):
+def test_a_killed_rank_ends_the_other_with_a_sentence(config, tmp_path):
+    """Rank 1 is killed; `scripts/prove distributed` strikes either of them, at random moments."""
     slow = replace(config, out=tmp_path / "run", steps=10_000, eval_every=10_000, save_every=5)
     ranks = launched(slow)
     pids = {}
@@ -92,17 +92,16 @@ def test_a_killed_rank_ends_the_other_with_a_sentence(config, tmp_path, victim):
         pids[int(found[1])] = int(found[2])
     while not list((tmp_path / "run" / "checkpoints").glob("step-*/position.json")):
         time.sleep(0.1)
-    os.kill(pids[victim], signal.SIGKILL)
+    os.kill(pids[1], signal.SIGKILL)
     began = time.monotonic()
     output, _ = ranks.communicate(timeout=MOST_SECONDS)
     assert time.monotonic() - began < MOST_SECONDS
-    assert re.search(rf"Rank {victim} \(.+\) ended without a word", output), output
+    assert re.search(r"Rank 1 \(.+\) ended without a word", output), output
     assert "--resume" in output
     assert not any(is_alive(pid) for pid in pids.values())
     document = open_run(tmp_path / "run").document
-    if victim == 1:
-        assert document["state"] == "failed"
-        assert "Rank 1" in document["problem"]
+    assert document["state"] == "failed"
+    assert "Rank 1" in document["problem"]
 
 
 def is_alive(pid):
