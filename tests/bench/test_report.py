@@ -147,7 +147,7 @@ def test_a_real_browser_and_an_auditor_are_content(browser: str, tmp_path: Path)
     report(folders, tmp_path / "page.html")
     command = ["node", str(JUDGES.parent / "page_audit.mjs"), str(tmp_path / "page.html")]
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env={**os.environ, "CHROMIUM": browser}, timeout=300
+        command, check=False, capture_output=True, text=True, env={**os.environ, "CHROMIUM": browser}, timeout=900
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -39,6 +39,7 @@ for (const form of chosen) {
       reducedMotion: "reduce",
     });
     const tab = await context.newPage();
+    tab.setDefaultTimeout(240_000); // on a machine that does much else
     tab.on("console", (said) => ["error", "warning"].includes(said.type()) && found.complaints.push(said.text()));
     tab.on("pageerror", (error) => found.complaints.push(String(error)));
     tab.on("dialog", (dialog) => (found.complaints.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
