@@ -15,12 +15,14 @@ from typing import Any
 
 from joco_mlx import artifacts
 from joco_mlx.adapters.convert import TENSORS, Converted, convert, form_of
+from joco_mlx.adapters.other_base import warnings
 from joco_mlx.adapters.peft_config import CONFIG
 from joco_mlx.adapters.training_base import TrainingBase
 from joco_mlx.artifacts import Artifact
 from joco_mlx.config import RUNS_FOLDER, TrainConfig, resolve
 from joco_mlx.errors import InputError, UsageError
 from joco_mlx.merge import open_merged
+from joco_mlx.merge.weights import read_object
 from joco_mlx.models import hub
 from joco_mlx.models.folder import ModelFolder
 from joco_mlx.models.runs import ADAPTERS, RUN_FILE, BaseRecord, DatasetRecord
@@ -64,6 +66,9 @@ def adopt(
     with artifacts.whole_folder(folder) as made:
         adapter = _adapter(source, made / ADAPTERS, base, prepared)
         open_merged(base.path, made / ADAPTERS)
+        for warning in warnings(made / ADAPTERS, base):
+            shown.note(warning)
+        _put_on(base, made / ADAPTERS / CONFIG)
         document = _document(source, adapter, base, prepared, _dataset(data, prepared))
         artifacts.write_json(made / RUN_FILE, document)
         files = [made / RUN_FILE, *(made / ADAPTERS).iterdir()]
@@ -86,15 +91,27 @@ def _preparation(source: Path) -> dict[str, Any]:
 
 
 def _adapter(source: Path, target: Path, base: ModelFolder, prepared: Mapping[str, Any]) -> Converted:
-    """Put the adapter into `target` in mlx-lm's layout, with the base that it is used on as its own."""
+    """Put the adapter into `target` in mlx-lm's layout; what it says of its training base stays."""
+    assumed = TrainingBase.of(base, prepared.get("quantization"))
     if form_of(source) == "peft":
-        return convert(source, target, base=TrainingBase.of(base, prepared.get("quantization")))
-    checked = convert(source, target.with_name("checked"), base=TrainingBase.of(base))
+        made = convert(source, target)
+        known = made.base is not None and made.base.digest is not None
+        return made if known else convert(source, target, base=assumed, force=True)
+    checked = convert(source, target.with_name("checked"), base=assumed)
     shutil.rmtree(checked.folder)
     target.mkdir()
     for name in (CONFIG, TENSORS["mlx"]):
         shutil.copyfile(source / name, target / name)
     return dataclasses.replace(checked, folder=target, form="mlx")
+
+
+def _put_on(base: ModelFolder, path: Path) -> None:
+    """Let the adapter say that it belongs to `base`; in which form its training base was held stays."""
+    config = read_object(path)
+    trained_on = TrainingBase.of_mlx(config)
+    held = base.quantization if trained_on is None or trained_on.digest is None else trained_on.quantization
+    record = TrainingBase(base.name, base.digest, held)
+    artifacts.write_json(path, {**config, "model": base.name, "base": dataclasses.asdict(record)})
 
 
 def _dataset(data: Path | None, prepared: Mapping[str, Any]) -> DatasetRecord:

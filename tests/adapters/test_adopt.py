@@ -13,11 +13,13 @@ from typer.testing import CliRunner
 
 from joco_mlx.adapters.adopt import PREPARED, adopt
 from joco_mlx.adapters.convert import convert
+from joco_mlx.adapters.training_base import TrainingBase
 from joco_mlx.cli.main import app
 from joco_mlx.config import FuseConfig, TrainConfig
 from joco_mlx.errors import ConflictError, InputError, UsageError
 from joco_mlx.fuse import fuse
 from joco_mlx.merge import open_merged, open_weights
+from joco_mlx.models.folder import open_folder
 from joco_mlx.models.runs import open_run
 from joco_mlx.progress import Silent
 
@@ -53,6 +55,26 @@ def test_what_was_prepared_is_known_again(tmp_path: Path, base: Path) -> None:
     assert (run.config.max_seq_length, run.dataset.records) == (512, 12)
     kept = json.loads((run.adapter / "adapter_config.json").read_text())["base"]
     assert kept["quantization"] == {"quant_method": "nf4"}
+
+
+class Notes(Silent):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_what_was_trained_on_another_base_is_told_and_then_used_on_this_one(tmp_path: Path, base: Path) -> None:
+    there = TrainingBase("org/model", "ab" * 32, {"quant_method": "nf4"})
+    source = convert(convert(peft_adapter(tmp_path / "peft"), tmp_path / "mlx", base=there).folder, tmp_path / "again")
+    notes = Notes()
+    adopt(source.folder, model=str(base), out=tmp_path / "run", progress=notes)
+    assert any("trained on org/model (nf4) and is put on model" in text for text in notes.notes)
+    record = json.loads((tmp_path / "run" / "adapters" / "adapter_config.json").read_text())["base"]
+    assert (record["digest"], record["quantization"]) == (open_folder(base).digest, {"quant_method": "nf4"})
 
 
 def test_the_base_must_be_known(tmp_path: Path) -> None:
