@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import AutoTokenizer, TrainerCallback
+from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from joco_mlx.config import TrainConfig
@@ -122,6 +122,7 @@ def make_trainer(
         processing_class=AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
         optimizers=(optimizer, schedule),
     )
+    trainer.remove_callback(PrinterCallback)
     require_float32(trainer.model)
     return trainer
 
