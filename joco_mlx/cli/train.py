@@ -139,6 +139,10 @@ def _refuse_without_resume(run: str | None) -> None:
 
 
 def _show_plan(config: TrainConfig, *, json: bool, progress: Progress) -> None:
+    if config.backend not in ("auto", "mlx"):
+        raise UsageError(
+            f"--dry-run plans the memory of MLX, not of {config.backend}.", "Leave --dry-run or --backend out."
+        )
     from joco_mlx.train.plan import plan_run
 
     plan = plan_run(config, progress=progress)
