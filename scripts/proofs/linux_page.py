@@ -72,7 +72,7 @@ def _curves(curves: dict[str, Any] | None, widest: float | None) -> str:
     lines = "\n".join(
         f"| {number + 1} | {losses['mlx'][number]:.4f} | {losses['trl'][number]:.4f} |" for number in some
     )
-    return f"""SmolLM2-135M in float32, {len(losses["mlx"])} steps of two records, the same initial adapters, the same rows in the same
+    return f"""SmolLM2-135M in float32, {len(losses["mlx"])} steps of one record, the same initial adapters, the same rows in the same
 order: **the losses differ by {widest:.3%} at most**.
 
 | step | MLX | TRL |
