@@ -32,6 +32,9 @@ class Connection:
 _OCO_TOKENS = 1_000_000
 """Above its limit opencommit cuts a diff and joins the answers; ours fits the whole diff by itself."""
 
+_MILLISECONDS = 120_000
+"""aicommits gives up after 15 seconds, in which a model on a slow machine may only just be loaded."""
+
 _JSON_ALONE = "aicommit2 reads JSON alone: it works with joco-mlx serve, not with the model in Ollama."
 _ONE_PORT = f"lumen asks port {DEFAULT_PORT} alone, whatever the address: joco-mlx serve --port {DEFAULT_PORT}"
 
@@ -45,6 +48,7 @@ def connection(tool: str, model: str, url: str) -> Connection:
         UsageError: The tool is not known.
     """
     openai = {"OPENAI_API_KEY": "ollama", "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_MODEL": model, "type": "conventional"}
+    openai["timeout"] = str(_MILLISECONDS)
     oco = {"OCO_AI_PROVIDER": "ollama", "OCO_MODEL": model, "OCO_API_URL": url}
     oco |= {"OCO_GITPUSH": "false", "OCO_ONE_LINE_COMMIT": "true", "OCO_TOKENS_MAX_INPUT": str(_OCO_TOKENS)}
     czrc = {"openAIToken": "ollama", "apiEndpoint": f"{url}/v1", "apiModel": model}
