@@ -77,7 +77,9 @@ class Worker:
             self._waiting -= 1
 
     def _load(self, model: str | None, progress: Progress) -> Engine:
-        return MlxEngine(choose(model, progress=progress), progress=progress)
+        engine = MlxEngine(choose(model, progress=progress), progress=progress)
+        engine.drafts(engine.template.before, form=Form(), temperatures=[0.0], max_tokens=1)  # a first answer is slow
+        return engine
 
     def _written(self, asked: Asked, tell: Watch, is_gone: Callable[[], bool]) -> list[str]:
         until, wanted = time.monotonic() + self._seconds, asked.objects or asked.answers
