@@ -48,7 +48,7 @@ class Outcome:
 def main() -> int:
     """Install, serve, commit, judge, write the section."""
     parser = argparse.ArgumentParser(prog="scripts/prove tools", description=__doc__)
-    parser.add_argument("--model", default="smollm2-135m", help="what answers, or tiny: a random model (%(default)s)")
+    parser.add_argument("--model", default="tiny", help="what answers; %(default)s, a random one, when not given")
     model = parser.parse_args().model
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
