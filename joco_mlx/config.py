@@ -257,6 +257,9 @@ class FuseConfig:
         "How weights become blocks: balanced keeps what training changed, seeded is nearest to the weights, "
         "low-error knows nothing of the base, reference gives llama.cpp's bytes.",
     )
+    merge_into: str | None = _option(
+        None, "Merge a GGUF's weights into this model in place of the 4-bit base: original, or a name or folder."
+    )
     imatrix: Path | None = _option(
         None, "Importance matrix, from gguf imatrix or llama.cpp: errors weigh by it, in every --mode."
     )

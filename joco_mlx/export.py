@@ -10,13 +10,15 @@ from pathlib import Path
 from joco_mlx import ollama
 from joco_mlx.adapters.other_base import warnings
 from joco_mlx.config import FuseConfig
+from joco_mlx.errors import InputError
 from joco_mlx.gguf.card import Card
 from joco_mlx.gguf.export import Exported
 from joco_mlx.gguf.export import export as write_gguf
 from joco_mlx.gguf.imatrix import read_imatrix
 from joco_mlx.gguf.verify import Report, verify
 from joco_mlx.merge import open_merged
-from joco_mlx.models import registry
+from joco_mlx.models import hub, registry
+from joco_mlx.models.folder import ModelFolder
 from joco_mlx.models.runs import RUN_FILE, Run, base_folder, open_run
 from joco_mlx.progress import Progress, Silent
 
@@ -50,7 +52,7 @@ def export_run(config: FuseConfig, run: Run, *, progress: Progress | None = None
     base = base_folder(run, progress=shown)
     for warning in warnings(run.adapter, base):
         shown.note(warning)
-    weights = open_merged(base.path, run.adapter)
+    weights = open_merged(_merged_into(config, base, shown), run.adapter)
     card = Card.of(base)
     matrix = read_imatrix(config.imatrix) if config.imatrix else None
     out = folder / ollama.GGUF_NAME
@@ -70,6 +72,20 @@ def export_run(config: FuseConfig, run: Run, *, progress: Progress | None = None
         out.unlink()
     report.require_sound()
     return OllamaFiles(made, ollama.write_modelfile(folder, modelfile_of(run)), report)
+
+
+def _merged_into(config: FuseConfig, base: ModelFolder, progress: Progress) -> Path:
+    """Where the weights come from that the adapter is added to."""
+    if config.merge_into is None:
+        return base.path
+    name = config.merge_into
+    if name == "original":
+        if base.base is None:
+            raise InputError(
+                f"The 16-bit original of {base.name} is not known.", "Name it: joco-mlx fuse --export-gguf --from NAME"
+            )
+        name = base.base.original
+    return hub.locate(name, progress=progress).path
 
 
 def verify_gguf(file: Path, against: Path, *, progress: Progress | None = None) -> Report:

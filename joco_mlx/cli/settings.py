@@ -14,7 +14,7 @@ from joco_mlx.models import registry
 Config = TypeVar("Config")
 
 # A cloned repository must not choose what is downloaded, run or talked to, nor what is kept of a person's work.
-_NOT_FOR_REPOSITORIES = ("model", "data", "out", "url", "engine", "keep_edits")
+_NOT_FOR_REPOSITORIES = ("model", "data", "out", "url", "engine", "keep_edits", "merge_into", "imatrix")
 
 
 def option(made: type[Any], name: str, *spellings: str) -> Any:
