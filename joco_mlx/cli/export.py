@@ -9,7 +9,7 @@ import typer
 from joco_mlx.cli import render
 from joco_mlx.cli.settings import option, settings
 from joco_mlx.config import FuseConfig
-from joco_mlx.errors import VerificationError
+from joco_mlx.errors import UsageError, VerificationError
 
 if TYPE_CHECKING:
     from joco_mlx.bench.heard import Heard
@@ -28,13 +28,16 @@ def fuse(
     export_gguf: Annotated[bool, typer.Option("--export-gguf", help="Write joco.gguf and its Modelfile.")] = False,
     quantization: Annotated[str | None, option(FuseConfig, "quantization")] = None,
     mode: Annotated[str | None, option(FuseConfig, "mode")] = None,
+    merge_into: Annotated[str | None, option(FuseConfig, "merge_into", "--from")] = None,
     imatrix: Annotated[Path | None, option(FuseConfig, "imatrix")] = None,
     force: Annotated[bool | None, option(FuseConfig, "force", "--force")] = None,
     json: Json = False,
 ) -> None:
     """Merge a run's adapter into its base: a 16-bit model folder, or with --export-gguf what Ollama takes."""
     flags = {"out": out, "quantization": quantization, "mode": mode, "imatrix": imatrix, "force": force}
-    config = settings(FuseConfig, "fuse", flags)
+    config = settings(FuseConfig, "fuse", flags | {"merge_into": merge_into})
+    if merge_into is not None and not export_gguf:
+        raise UsageError("--from is for a GGUF alone.", "Add --export-gguf.")
     from joco_mlx.models.runs import open_run
 
     opened = open_run(run)
