@@ -35,10 +35,10 @@ def page(
         for one in of("trained")
     )
     rows = "\n".join(f"| {one['who']} | {one['equal']} of 200 |" for one in of("rows"))
-    return f"""## The Linux path, on a CPU
+    return f"""## The Linux path{"" if of("card") else ", on a CPU"}
 
 `scripts/prove linux`, in its own environment with {", ".join(f"{name} {number}" for name, number in versions.items())}.
-Tests: {tests}. **No card was used, and nothing here says anything about one.**
+Tests: {tests}.{"" if of("card") else " **No card was used, and nothing here says anything about one.**"}
 
 Adapters that the real PEFT wrote, on a tiny Qwen2 in float32. Differences are the largest one, as a share of the largest
 number; fused is our merge beside PEFT's own.
