@@ -4,11 +4,14 @@ Decides what a reader who finds the folder in a year should know. Every figure i
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from joco_mlx.artifacts import write_text
+from joco_mlx.commit.neutral import neutralise
+from joco_mlx.train.live_run import SAMPLES
 
 CARD = "README.md"
 _SETTINGS = (
@@ -44,7 +47,7 @@ LoRA adapters for {base["name"]} ({base["revision"] or "a local folder"}), train
 | versions | {", ".join(f"{name} {number}" for name, number in document["versions"].items())} |
 
 ![loss]({picture})
-
+{_samples(folder / SAMPLES)}
 ## Settings
 
 | setting | value |
@@ -58,6 +61,22 @@ LoRA adapters for {base["name"]} ({base["revision"] or "a local folder"}), train
 """
     write_text(folder / CARD, text)
     return folder / CARD
+
+
+def _samples(file: Path) -> str:
+    """The messages of the last validation, beside what people wrote."""
+    if not file.is_file():
+        return ""
+    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    last = [line for line in lines if line["step"] == lines[-1]["step"]]
+    rows = "\n".join(f"| {_cell(line['expected'])} | {_cell(line['message'])} |" for line in last)
+    return f"\n## Messages after step {last[0]['step']}\n\n| a person | the model |\n|---|---|\n{rows}\n"
+
+
+def _cell(message: str) -> str:
+    """The first line of a message, as text in a table."""
+    header = neutralise(message).split("\n", 1)[0]
+    return re.sub(r"([\\`*_{}\[\]<>|~])", r"\\\1", header)
 
 
 def _validation(adapter: Mapping[str, Any]) -> str:

@@ -58,6 +58,9 @@ def test_samples_are_written_sealed_and_told(config):
     assert [line["expected"] for line in written[:2]] == [record.output for record in HELD_OUT[:2]]
     assert all(line.keys() == {"step", "record", "expected", "message", "valid"} for line in written)
     assert SAMPLES in open_artifact(config.out, "run", checked=True).manifest.files
+    card = (config.out / "README.md").read_text("utf-8")
+    assert "## Messages after step 4\n\n| a person | the model |\n|---|---|\n" in card
+    assert card.count("| feat(module\\_") == 2
     told = [note for note in progress.notes if note.startswith("After step ")]
     assert len(told) == 4
     assert "(a person: feat(module_6): add 6 to the value)" in told[0]
