@@ -1,7 +1,7 @@
 """The model that a person uses from now on, written into their own `config.toml`.
 
-Decides that everything else in that file stays as it is, comments included: only two lines of the table `[suggest]` are
-replaced or added, and the file is read again before it is kept. A run and a folder are written by their whole path,
+Decides that everything else in that file stays as it is, comments included: only a few lines of the table `[suggest]`
+are replaced or added, and the file is read again before it is kept. A run and a folder are written by their whole path,
 because the next command may be given somewhere else.
 """
 
@@ -40,8 +40,9 @@ def use(config: SuggestConfig) -> Choice:
     choice = decide(config)
     if choice.engine == "ollama":
         _require_in_ollama(choice, config)
-    else:
-        choice = replace(choice, model=_lasting(choice.model))
+        _write({"model": choice.model, "engine": choice.engine, "url": config.url})
+        return choice
+    choice = replace(choice, model=_lasting(choice.model))
     _write({"model": choice.model, "engine": choice.engine})
     return choice
 

@@ -47,6 +47,17 @@ def test_a_choice_lasts_and_is_taken_back(own: Path, ollama: FakeOllama) -> None
     assert decide(suggest_settings({})) == Choice("ollama", "joco")
 
 
+def test_an_address_is_kept_with_the_model_there(
+    own: Path, ollama: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = ollama.url
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    assert use(SuggestConfig(model="joco", url=url)) == Choice("ollama", "joco")
+    assert suggest_settings({}).url == url
+    use(suggest_settings({"model": "me/mine"}))
+    assert (suggest_settings({}).model, suggest_settings({}).url) == ("me/mine", url)
+
+
 def test_a_run_means_the_same_from_everywhere(
     own: Path, tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
