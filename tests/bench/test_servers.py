@@ -19,6 +19,7 @@ from joco_mlx.bench.subject import NoAnswerError
 from joco_mlx.commit.record import write_records
 from joco_mlx.config import BenchConfig
 from joco_mlx.errors import MachineError, UsageError
+from joco_mlx.suggest.grammar import Form
 
 Reply = Callable[[dict[str, Any]], tuple[int, Any]]
 
@@ -90,6 +91,23 @@ def test_openai_is_asked_as_its_api_says(fake: Fake) -> None:
     path, body = fake.asked[0]
     assert path == "/v1/chat/completions"
     assert (body["temperature"], body["seed"], body["max_tokens"]) == (0.5, 7, 48)
+
+
+@pytest.mark.parametrize("kind", ["ollama", "openai"])
+def test_a_form_goes_out_as_a_schema_and_comes_back_as_a_header(fake: Fake, kind: servers.ServerKind) -> None:
+    """Parts as Ollama's "Structured outputs" and llama.cpp's `response_format` give them; words that are none fail."""
+    says = ollama_says if kind == "ollama" else openai_says
+    fake.reply = lambda body: (200, says('{"type": "fix", "scope": "core", "description": "Close it."}'))
+    server = Server(kind, "joco", fake.url, timeout_seconds=5)
+    form = Form()
+    assert server.complete("x", max_tokens=48, temperature=0.0, seed=1, form=form) == "fix(core): close it"
+    body = fake.asked[0][1]
+    sent = body["format"] if kind == "ollama" else body["response_format"]["json_schema"]["schema"]
+    assert sent == json.loads(json.dumps(form.schema()))
+    for words in ("feat: no JSON", "[1]"):
+        fake.reply = lambda body, words=words: (200, says(words))  # type: ignore[misc]
+        with pytest.raises(NoAnswerError, match="not the JSON that was asked for"):
+            server.complete("x", max_tokens=48, temperature=0.0, seed=1, form=form)
 
 
 def test_a_busy_server_is_asked_again(fake: Fake) -> None:
