@@ -54,7 +54,7 @@ def names(folder: Path) -> list[str]:
 
 def test_many_repositories_become_a_dataset_that_does_not_leak(repositories: list[str], tmp_path: Path) -> None:
     notes = Notes()
-    made = build(BuildConfig(), repositories, tmp_path / "out" / "data", jobs=1, progress=notes)
+    made = build(BuildConfig(minimum_score=0), repositories, tmp_path / "out" / "data", jobs=1, progress=notes)
     told = validate(made.folder)
     assert told.records > 20
     assert told.test > 0
