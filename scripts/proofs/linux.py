@@ -1,10 +1,10 @@
 """Proves that adapters of PEFT, TRL and Axolotl's rows are those of MLX, as far as a CPU can.
 
 Makes an environment of its own with torch, TRL and PEFT in the ranges of the extra `cuda` (--environment DIR, kept for
-the next time; JOCO_TORCH_INDEX names another index for torch, such as the one with builds for CPUs), unpacks Unsloth's wheel to read its signatures, and runs `tests/linux` there: real PEFT, real training by
-TRL in float32 and nf4, 200 records through every trainer, the snippets of docs/linux.md. With --axolotl PROGRAM its
-`preprocess` is run as well. Then SmolLM2-135M is trained for 20 steps by MLX and by TRL. Ends with 1 when a test fails or
-the losses differ by more than 1 %.
+the next time; JOCO_TORCH_INDEX names another index for torch, such as one with builds for CPUs), unpacks Unsloth's wheel
+to read its signatures, and runs `tests/linux` there: real PEFT, real training by TRL in float32 and nf4, 200 records
+through every trainer, the snippets of docs/linux.md. With --axolotl PROGRAM its `preprocess` is run as well. Then
+SmolLM2-135M is trained for 20 steps by MLX and by TRL. Ends with 1 when a test fails or the losses differ by more than 1 %.
 """
 
 import argparse
