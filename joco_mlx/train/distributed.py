@@ -52,13 +52,10 @@ class Team:
         """Return a tree of arrays of one type, each of them added up over all ranks."""
         if self.size == 1:
             return tree
-        flat = _flat(tree)
-        total = self._all_sum(mx.concatenate([array.reshape(-1) for _, array in flat]))
-        ends = [0]
-        for _, array in flat:
-            ends.append(ends[-1] + array.size)
-        parts = [total[ends[place] : ends[place + 1]].reshape(array.shape) for place, (_, array) in enumerate(flat)]
-        return trees.tree_unflatten([(name, part) for (name, _), part in zip(flat, parts, strict=True)])
+        names, arrays = zip(*_flat(tree), strict=True)
+        parts = self._summed([array.reshape(-1) for array in arrays])
+        shaped = [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
+        return trees.tree_unflatten(list(zip(names, shaped, strict=True)))
 
     def total(self, *numbers: float) -> list[float]:
         """Return numbers added up over all ranks."""
@@ -83,8 +80,11 @@ class Team:
         """Return rank 0's tree of arrays, bit for bit; the others give one of the same shapes."""
         if self.size == 1:
             return tree
-        flat = _flat(tree)
-        return trees.tree_unflatten([(name, self._of_first(array)) for name, array in flat])
+        names, arrays = zip(*_flat(tree), strict=True)
+        contents = [array.reshape(-1).view(mx.uint8) for array in arrays]
+        given = self._summed(contents if self.leads else [mx.zeros_like(content) for content in contents])
+        shaped = [part.view(array.dtype).reshape(array.shape) for part, array in zip(given, arrays, strict=True)]
+        return trees.tree_unflatten(list(zip(names, shaped, strict=True)))
 
     def require_same(self, what: Mapping[str, Any]) -> None:
         """Raise InputError on a rank that has something else than rank 0 under one of the names."""
@@ -96,9 +96,13 @@ class Team:
                     f"Give every machine the same {name}.",
                 )
 
-    def _of_first(self, array: Any) -> Any:
-        content = array.reshape(-1).view(mx.uint8)
-        return self._all_sum(content if self.leads else mx.zeros_like(content)).view(array.dtype).reshape(array.shape)
+    def _summed(self, rows: list[Any]) -> list[Any]:
+        """Add up vectors of one type over all ranks, in one collective."""
+        total, parts, start = self._all_sum(mx.concatenate(rows)), [], 0
+        for row in rows:
+            parts.append(total[start : start + row.size])
+            start += row.size
+        return parts
 
     def _all_sum(self, array: Any) -> Any:
         try:
