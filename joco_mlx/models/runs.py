@@ -141,9 +141,10 @@ def base_folder(run: Run, *, progress: Progress) -> ModelFolder:
     """
     record = run.base
     entry = registry.find(record.name)
+    known = entry or registry.find_repository(record.name)
     embedded = entry is not None and entry.repository is None
     if Path(record.path).is_dir() and not embedded:
-        found = open_folder(Path(record.path), name=record.name, base=entry, revision=record.revision)
+        found = open_folder(Path(record.path), name=record.name, base=known, revision=record.revision)
     elif entry is not None or "/" in record.name:
         found = hub.locate(_pinned(record, entry), progress=progress)
     else:
@@ -155,7 +156,7 @@ def base_folder(run: Run, *, progress: Progress) -> ModelFolder:
             f"The base model {record.name} at {found.path} is not the one that {run.folder} was trained on.",
             f"Bring the old one back, or train again: joco-mlx train --model {record.name}",
         )
-    return replace(found, name=record.name, base=entry, template=run.template)
+    return replace(found, name=record.name, base=known, template=run.template)
 
 
 def _pinned(record: BaseRecord, entry: registry.BaseModel | None) -> str:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,15 @@ def test_the_base_comes_back_with_the_template_of_the_training(runs: Path, tiny_
     assert found.path == trained_as.path
     assert found.template == trained_as.template == run.template
     load_model(found, adapter=run.adapter)
+
+
+def test_the_original_of_a_known_base_keeps_its_licence(runs: Path, base: ModelFolder) -> None:
+    """TRL and Unsloth train on the unquantised original, whose name is the Hub's."""
+    original = replace(base, name="Qwen/Qwen2.5-Coder-1.5B-Instruct")
+    found = base_folder(open_run(make_run(runs / "one", original)), progress=Silent())
+    assert found.name == "Qwen/Qwen2.5-Coder-1.5B-Instruct"
+    assert found.base is not None
+    assert found.base.licence == "Apache-2.0"
 
 
 def test_a_base_that_changed_or_went_is_refused(runs: Path, base: ModelFolder, tmp_path: Path) -> None:
