@@ -35,15 +35,16 @@ def cluster_executor(address: str) -> Iterator[Executor]:
         raise MachineError(
             "A cluster needs distributed, which is not installed.", "Install it: pip install 'joco-mlx[cluster]'"
         ) from None
+    dask: Any = distributed
     try:
-        client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = dask.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as problem:
         raise MachineError(f"No Dask scheduler answers at {address}: {_first_line(problem)}", _START) from problem
     with client:
         _require_alike(client, address)
         try:
             yield client.get_executor(pure=False)
-        except (distributed.KilledWorker, distributed.comm.CommClosedError, CancelledError) as problem:
+        except (dask.KilledWorker, dask.comm.CommClosedError, CancelledError) as problem:
             raise MachineError(
                 f"The workers of {address} were lost while they read: {_first_line(problem)}",
                 "See their logs, then run the same command again: it goes on.",
