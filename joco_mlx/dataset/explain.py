@@ -10,7 +10,7 @@ from joco_mlx.dataset import quality
 from joco_mlx.dataset.candidate import Candidate
 from joco_mlx.dataset.changelogs import without_changelogs
 from joco_mlx.dataset.gates import first_reason
-from joco_mlx.dataset.git_stream import Skipped, read_commits
+from joco_mlx.dataset.git_stream import Commit, Skipped, read_commits
 from joco_mlx.dataset.repository import open_repository
 from joco_mlx.dataset.scrub import REASON, scrub
 from joco_mlx.dataset.strict_gates import LATER_MEANINGS, PATCH_GATES, header_gates
@@ -65,8 +65,13 @@ def explain(repo: Path, commit: str, config: BuildConfig) -> Explanation:
     item = next(iter(read_commits(source.git, [name])))
     if isinstance(item, Skipped):
         raise InputError(f"{name[:12]} cannot be read: {item.detail}.", f"Try: git -C {repo} fsck")
+    return explain_commit(item, config, is_root=not parents)
+
+
+def explain_commit(item: Commit, config: BuildConfig, *, is_root: bool = False) -> Explanation:
+    """Judge a commit that was read with `read_commits`: far quicker for many than to ask for each by name."""
     trimmed = dataclasses.replace(item, patch=without_changelogs(item.patch))
-    candidate = Candidate.of_commit(trimmed, is_root=not parents)
+    candidate = Candidate.of_commit(trimmed, is_root=is_root)
     limits = config.limits("single-repository")
     gates = (*header_gates(english_only=config.english_only), *PATCH_GATES)
     clean = scrub(candidate.patch, candidate.header)
@@ -76,7 +81,7 @@ def explain(repo: Path, commit: str, config: BuildConfig) -> Explanation:
     rules = tuple(Rule(rule, given, _first_line(rule)) for rule, given in found.points)
     meaning = "" if reason is None else meanings[reason]
     return Explanation(
-        name, clean.message, reason, meaning, rules, found.total, config.minimum_score, dict(clean.masked)
+        item.hash, clean.message, reason, meaning, rules, found.total, config.minimum_score, dict(clean.masked)
     )
 
 

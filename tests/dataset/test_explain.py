@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 from joco_mlx.cli.main import app
 from joco_mlx.config import BuildConfig
 from joco_mlx.dataset import quality
-from joco_mlx.dataset.explain import explain
+from joco_mlx.dataset.explain import explain, explain_commit
+from joco_mlx.dataset.git_stream import Commit, read_commits
+from joco_mlx.dataset.repository import open_repository
 from joco_mlx.errors import InputError
 
 STORE = "def keep(values):\n    cached = store(values)\n    return alive(cached)\n"
@@ -38,6 +40,13 @@ def test_a_rejected_one_names_its_gate(revision: str, reason: str, history: Repo
     found = explain(history.folder, revision, BuildConfig())
     assert found.reason == reason
     assert found.meaning
+
+
+def test_commits_read_at_once_are_judged_as_each_by_name(history: Repository) -> None:
+    names = history.git("rev-list", "--max-parents=1", "HEAD").split()[:2]
+    read = read_commits(open_repository(history.folder).git, names)
+    together = [explain_commit(item, BuildConfig()) for item in read if isinstance(item, Commit)]
+    assert together == [explain(history.folder, name, BuildConfig()) for name in names]
 
 
 def test_a_merge_and_an_unknown_commit_are_told(history: Repository) -> None:
