@@ -83,7 +83,7 @@ def wait_for(output, pattern):
 
 
 def test_a_killed_rank_ends_the_other_with_a_sentence(config, tmp_path):
-    """Rank 1 is killed; `scripts/prove distributed` strikes either of them, at random moments."""
+    """Rank 1 is killed; `scripts/prove ranks` strikes either of them, at random moments."""
     slow = replace(config, out=tmp_path / "run", steps=10_000, eval_every=10_000, save_every=5)
     ranks = launched(slow)
     pids = {}

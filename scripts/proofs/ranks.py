@@ -54,7 +54,7 @@ class Ended:
 
 def main() -> int:
     """Compare, strike, go on, and write the section."""
-    parser = argparse.ArgumentParser(prog="scripts/prove distributed", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/prove ranks", description=__doc__)
     parser.add_argument("--model", help="base model; a tiny random one when not given")
     parser.add_argument("--blows", type=int, default=6, help="ranks that are killed or stopped (default: %(default)s)")
     options = parser.parse_args()
@@ -66,7 +66,7 @@ def main() -> int:
         told = [_struck(folder, config, number) for number in range(options.blows)]
         same = _resumed(folder, config)
     text = (
-        "## Several ranks\n\n`scripts/prove distributed`: "
+        "## Several ranks\n\n`scripts/prove ranks`: "
         f"{options.model or 'a tiny random model'}, four steps of four batches, ring backend, one Linux machine's CPU.\n\n| ranks | largest relative difference of a loss to one process |\n|---|---|\n"
         + "".join(f"| {ranks} | {difference:.1e} |\n" for ranks, difference in apart.items())
         + f"\n- ranks killed or stopped at random moments: {len(told)}; "
@@ -76,7 +76,7 @@ def main() -> int:
     print(text)
     if max(apart.values()) > 1e-5 or max(told) > MOST_SECONDS or not same:
         return 1
-    record("distributed", text)
+    record("ranks", text)
     return 0
 
 
