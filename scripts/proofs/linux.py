@@ -77,7 +77,8 @@ def made(folder: Path) -> Environment:
         version = process.run((python, "-c", "import torch; print(torch.__version__)")).stdout.decode().strip()
         constraint = folder / "torch.txt"
         constraint.write_text(f"torch=={version}\n", "utf-8")
-        install(*pip, "--constraint", constraint, "--editable", f"{ROOT}[cuda]", "pytest", "hypothesis", "safetensors")
+        rest = ("--constraint", constraint, "--editable", f"{ROOT}[cuda]", "pytest", "hypothesis", "safetensors")
+        install("uv", "pip", "install", "--quiet", "--python", python, *rest)
         install(
             python,
             "-m",
