@@ -56,14 +56,18 @@ def penalty(rule: Callable[[Candidate], int], description: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("rule", "description"), [(rule, said) for rule, bad, _ in CASES for said in bad.split("|")], ids=str
+    ("rule", "description"),
+    [(rule, said) for rule, bad, _ in CASES for said in bad.split("|")],
+    ids=lambda value: getattr(value, "__name__", value),
 )
 def test_a_fault_costs_more_than_a_good_commit_has_to_spare(rule: Callable[[Candidate], int], description: str) -> None:
     assert penalty(rule, description) == wording.FAULT
 
 
 @pytest.mark.parametrize(
-    ("rule", "description"), [(rule, said) for rule, _, good in CASES for said in good.split("|")], ids=str
+    ("rule", "description"),
+    [(rule, said) for rule, _, good in CASES for said in good.split("|")],
+    ids=lambda value: getattr(value, "__name__", value),
 )
 def test_what_is_no_fault_costs_nothing(rule: Callable[[Candidate], int], description: str) -> None:
     assert penalty(rule, description) == 0
