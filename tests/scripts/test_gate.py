@@ -58,7 +58,7 @@ def test_check_runs_every_section_and_ends_with_the_line_of_pytest(checkout: Pat
     called = [line.split()[0] for line in (checkout / "calls").read_text().splitlines()]
     assert called == [
         *("setup", "judges", "ruff", "ruff", "shellcheck"),
-        *("mypy", "lint-imports", "check-jsonschema", "pytest"),
+        *("mypy", "lint-imports", "check-jsonschema", "check-jsonschema", "pytest"),
     ]
 
 
