@@ -73,6 +73,7 @@ def test_a_finished_run_is_a_sealed_artefact(config):
         "run.json",
         "metrics.jsonl",
         "loss.png",
+        "samples.jsonl",
         "README.md",
         "adapters/adapters.safetensors",
         "adapters/adapter_config.json",
