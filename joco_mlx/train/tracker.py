@@ -5,6 +5,7 @@ is gone on with hides what a killed process wrote after its checkpoint. metrics.
 sealed with the run.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,9 @@ def tracked(run: LiveRun, tracker: Tracker, step: int) -> Iterator["LiveRun | _C
     if tracker == "none":
         yield run
         return
-    with _writer_class()(logdir=str(_folder(run)), purge_step=step + 1 if step else None) as writer:
+    own = f".{time.time_ns()}"  # its own name has only seconds: a run gone on with within one would overwrite the file
+    purged = step + 1 if step else None
+    with _writer_class()(logdir=str(_folder(run)), purge_step=purged, filename_suffix=own) as writer:
         yield _Curves(run, writer)
 
 
