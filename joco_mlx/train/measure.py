@@ -11,7 +11,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from joco_mlx.config import TrainConfig
 from joco_mlx.models.compute import mx
@@ -41,7 +41,7 @@ class Timed:
     """Loss of one batch."""
     update_seconds: float
     peak_bytes: int
-    """Of MLX, with the sum of gradients that accumulation keeps."""
+    """Of MLX, with the sum of gradients that accumulation keeps and without what the process held before."""
     planned_bytes: int
 
 
@@ -76,6 +76,7 @@ def measure(config: TrainConfig, *, progress: Progress | None = None) -> Duratio
         MachineError: The model must be fetched, and there is no network or too little disk.
     """
     progress = progress or Silent()
+    held_before = mx.get_active_memory()
     prepared = prepare(config, progress)
     covered = [cover(prepared.shapes, smallest_shape(example)) for example in prepared.examples]
     commonest, largest = Counter(sorted(covered)).most_common(1)[0][0], max(covered, key=lambda shape: shape.cost)
@@ -85,8 +86,8 @@ def measure(config: TrainConfig, *, progress: Progress | None = None) -> Duratio
         task(progress, "Timing steps", len(chosen) * (TIMES + 1), "steps") as shown,
     ):
         step = _step(prepared)
-        timed = tuple(_timed(step, prepared, _batch(prepared, covered, shape), shape, shown) for shape in chosen)
-    return _duration(prepared, covered, timed)
+        timed = [_timed(step, prepared, _batch(prepared, covered, shape), shape, shown) for shape in chosen]
+    return _duration(prepared, covered, [replace(one, peak_bytes=one.peak_bytes - held_before) for one in timed])
 
 
 def between(points: Sequence[tuple[int, float]], tokens: int) -> float:
@@ -141,7 +142,7 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _duration(prepared: Prepared, covered: Sequence[BatchShape], timed: tuple[Timed, ...]) -> Duration:
+def _duration(prepared: Prepared, covered: Sequence[BatchShape], timed: Sequence[Timed]) -> Duration:
     config, plan = prepared.config, prepared.plan
     batches = config.steps * config.grad_accumulation
     usual = statistics.fmean(between([(one.tokens, one.seconds) for one in timed], shape.tokens) for shape in covered)
@@ -157,7 +158,7 @@ def _duration(prepared: Prepared, covered: Sequence[BatchShape], timed: tuple[Ti
         steps=config.steps,
         batches=batches,
         validations=validations,
-        shapes=timed,
+        shapes=tuple(timed),
         step_seconds=training / config.steps,
         training_hours=training / 3_600,
         validation_hours=validations * one_validation / 3_600,

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from joco_mlx.cli.main import app
 from joco_mlx.config import TrainConfig
+from joco_mlx.models.compute import mx
 from joco_mlx.train import measure as measure_module
 from joco_mlx.train.measure import between, measure
 
@@ -52,6 +53,13 @@ def test_the_commonest_and_the_largest_shape_are_timed(config):
     assert all(shape.seconds > 0 and shape.validation_seconds > 0 for shape in found.shapes)
     assert all(shape.peak_bytes <= shape.planned_bytes * 1.5 for shape in found.shapes)
     assert (found.steps, found.batches, found.validations) == (12, 24, 3)
+
+
+def test_what_the_process_held_before_is_no_part_of_the_peak(config):
+    held = mx.zeros((64 << 20,), mx.uint8)
+    mx.eval(held)
+    found = measure(config)
+    assert all(shape.peak_bytes < held.nbytes for shape in found.shapes)
 
 
 def test_the_hours_are_those_of_all_batches_updates_and_validations(config, monkeypatch):
