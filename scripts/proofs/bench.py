@@ -68,10 +68,10 @@ def main() -> int:
     parser.add_argument("--train", required=True, type=Path, help="dataset that the run was trained on")
     parser.add_argument("--max", type=int, help="ask only the first cases")
     parser.add_argument("--out", type=Path, default=Path("runs/prove-bench"), help="where runs lie (%(default)s)")
-    parser.add_argument("--only", help="names of those to ask, separated by commas")
+    parser.add_argument("--only", help='names of those to ask, separated by semicolons: "GGUF; tuned, constrained"')
     given = parser.parse_args()
     tuned = open_run(given.run)
-    wanted = given.only.split(",") if given.only else None
+    wanted = [name.strip() for name in given.only.split(";")] if given.only else None
     benches = {
         asked.name: ask(asked, given.cases, given.out)
         for asked in everything(tuned, given.train, given.max, given.out)
