@@ -78,9 +78,7 @@ def _package(name: str, version: str) -> Package:
 
 def _disk() -> Disk:
     """What the default model takes: its download, the checkpoints of a run with Adam's moments, and a GGUF."""
-    entry = registry.find(DEFAULT_MODEL)
-    if entry is None:
-        raise AssertionError(f"{DEFAULT_MODEL} is not in the registry")
+    entry = registry.default()
     weights = entry.download_bytes
     config, shape = TrainConfig(), entry.shape
     parameters = memory.adapter_parameters(shape, config.rank, config.target_modules, shape.layers)

@@ -169,6 +169,11 @@ def find(name: str) -> BaseModel | None:
     return next((entry for entry in MODELS if entry.name == wanted), None)
 
 
+def default() -> BaseModel:
+    """Return the entry of the model that is taken when nobody names one."""
+    return next(entry for entry in MODELS if entry.name == DEFAULT_MODEL)
+
+
 def find_repository(repository: str) -> BaseModel | None:
     """Return the entry that comes from this Hub repository, or was converted from it, or None."""
     wanted = repository.lower()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from joco_mlx import artifacts
 from joco_mlx.commit.prompt import SYSTEM, TEMPLATES, Template
-from joco_mlx.config import ANSWER_TOKENS, DEFAULT_MODEL, TrainConfig, default_of
+from joco_mlx.config import ANSWER_TOKENS, TrainConfig, default_of
 from joco_mlx.errors import ConflictError, UsageError
 from joco_mlx.models import registry
 
@@ -80,9 +80,7 @@ def render_guide_modelfile(gguf_name: str, *, model: str) -> str:
 
 def default_modelfile() -> str:
     """Return the Modelfile of the default model with default training: the one at the top of this project."""
-    base = registry.find(DEFAULT_MODEL)
-    if base is None:
-        raise UsageError(f"The default model {DEFAULT_MODEL} is not in the registry.", "See: joco-mlx models")
+    base = registry.default()
     return render_modelfile(
         GGUF_NAME,
         replace(TEMPLATES[base.template], end_token=base.end_token),

@@ -37,8 +37,8 @@ def test_the_guides_four_models_have_a_base_and_an_instruct_entry() -> None:
 
 
 def test_the_default_is_the_pinned_15b() -> None:
-    entry = registry.find("default")
-    assert entry is not None
+    entry = registry.default()
+    assert entry == registry.find("default")
     assert entry.name == DEFAULT_MODEL
     assert entry.repository == "mlx-community/Qwen2.5-Coder-1.5B-Instruct-4bit"
     assert entry.revision == "b3252a2f97102b1fb1571fec2c9b27219a8536be"
