@@ -83,7 +83,7 @@ def begin_with(adapter: Path) -> None:
         made = fresh(model, config)
         result = peft.set_peft_model_state_dict(made, load_file(adapter / TENSORS["peft"]))
         if result.unexpected_keys:
-            raise AssertionError(result.unexpected_keys)
+            sys.exit(f"PEFT's model has no place for these adapters of MLX's: {', '.join(result.unexpected_keys)}")
         return made
 
     torch_model.adapted = adapted
