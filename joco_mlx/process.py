@@ -11,12 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO
 
 from joco_mlx.errors import MachineError
 
-Child: TypeAlias = subprocess.Popen[bytes]
-"""A program that runs, for the types of those who may not start one."""
+
+class Child(subprocess.Popen[bytes]):
+    """A program that runs and is listened to."""
+
+    stdout: IO[bytes]
+
+
+class Partner(Child):
+    """A program that runs, is listened to and spoken to."""
+
+    stdin: IO[bytes]
 
 
 @dataclass(frozen=True)
@@ -90,30 +99,25 @@ def stream(
     `stdin` and `stderr` are files, so that a program which writes much to standard error can never block.
     """
     words = [find(str(command[0])), *map(str, command[1:])]
-    child = subprocess.Popen(
-        words, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=_environment(env), bufsize=1 << 20
-    )
+    child = Child(words, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=_environment(env), bufsize=1 << 20)
     try:
         yield child
     finally:
-        if child.stdout is not None:
-            child.stdout.close()
+        child.stdout.close()
         if child.poll() is None:
             child.kill()
         child.wait()
 
 
 @contextmanager
-def converse(command: Sequence[str | Path], *, stderr: IO[bytes]) -> Iterator[Child]:
+def converse(command: Sequence[str | Path], *, stderr: IO[bytes]) -> Iterator[Partner]:
     """Run `command` with pipes to write to and to read from; it is killed when the block is left early.
 
     It is in a session of its own: Ctrl-C in the terminal reaches this process only, which decides what to hand on. The
     pipe to it closes when this process dies, however that happens, so that it can notice.
     """
     words = [find(str(command[0])), *map(str, command[1:])]
-    child = subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
-    )
+    child = Partner(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True)
     try:
         yield child
     finally:
@@ -121,9 +125,8 @@ def converse(command: Sequence[str | Path], *, stderr: IO[bytes]) -> Iterator[Ch
             child.kill()
         child.wait()
         for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):  # what it did not read before it ended
-                    pipe.close()
+            with suppress(BrokenPipeError):  # what it did not read before it ended
+                pipe.close()
 
 
 def _environment(extra: Mapping[str, str | None] | None) -> dict[str, str] | None:

@@ -76,7 +76,7 @@ def git_log(repository: Path, hashes: Sequence[str]) -> int:
         with process.stream(
             [*command, f"--format=tformat:{_MARK.decode()}"], stdin=requests, stderr=complaints
         ) as child:
-            while child.stdout is not None and (chunk := child.stdout.read(_CHUNK_BYTES)):
+            while chunk := child.stdout.read(_CHUNK_BYTES):
                 count += (tail + chunk).count(_MARK)
                 tail = chunk[1 - len(_MARK) :]
             child.wait()

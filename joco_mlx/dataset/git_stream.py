@@ -91,10 +91,10 @@ def _diff_tree(patches: bool) -> list[str]:
     return ["diff-tree", *shape, *(DIFF_OPTIONS if patches else ["--no-patch"])]
 
 
-def _frames(pipe: IO[bytes] | None, mark: bytes, maximum_bytes: int) -> Iterator[bytes | int]:
+def _frames(pipe: IO[bytes], mark: bytes, maximum_bytes: int) -> Iterator[bytes | int]:
     """Yield what stands before each mark, or only its length where it is longer than `maximum_bytes`."""
     held, dropped, searched = bytearray(), 0, 0
-    while pipe is not None and (chunk := pipe.read(_CHUNK_BYTES)):
+    while chunk := pipe.read(_CHUNK_BYTES):
         held += chunk
         while (end := held.find(mark, searched)) >= 0:
             length = dropped + end

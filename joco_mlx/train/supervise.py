@@ -146,8 +146,6 @@ def _attempt(job: _Job, progress: Progress) -> _Attempt:
     """Let one process do `job`, show its progress, and return what became of it."""
     attempt, relay, kills = _Attempt(), Relay(progress), kill_count()
     with tempfile.TemporaryFile() as complaints, process.converse(_COMMAND, stderr=complaints) as child:
-        if child.stdin is None or child.stdout is None:
-            raise AssertionError("the pipes were asked for")
         with handed_on_interrupts(lambda: child.send_signal(signal.SIGINT)) as interrupted:
             _say(child.stdin, job)
             for line in child.stdout:

@@ -78,7 +78,7 @@ def _run(program: Path, out: Path, sources: list[str], seconds: float | None) ->
     with Path(os.devnull).open("rb") as nothing, tempfile.TemporaryFile() as errors:
         words: list[str | Path] = [sys.executable, program, out, *sources]
         with process.stream(words, stdin=nothing, stderr=errors) as child:
-            group = int((child.stdout.readline() if child.stdout else b"0") or 0)
+            group = int(child.stdout.readline() or 0)
             deadline = None if seconds is None else time.monotonic() + seconds
             while child.poll() is None and (deadline is None or time.monotonic() < deadline):
                 time.sleep(0.02)

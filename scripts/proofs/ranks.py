@@ -125,7 +125,6 @@ def _launched(
     read, write = os.pipe()  # the launcher wants an input that never ends
     with os.fdopen(read, "rb") as silence, os.fdopen(write, "wb"), tempfile.TemporaryFile() as errors:
         with process.stream(words, stdin=silence, stderr=errors, env=environment) as child:
-            assert child.stdout is not None
             seen: list[str] = []
             pids = _pids(child.stdout, ranks, seen)
             began, victim = time.monotonic(), None
