@@ -1,9 +1,4 @@
-"""Every default, once: one frozen dataclass per stage, and the rule which source of a value wins.
-
-A value comes from the first of: a flag, `JOCO_MLX_NAME` in the environment, the file given by `--config` or
-`.joco-mlx.toml` in the repository, the user's `config.toml`, the registry's better value for one model, the default
-below. Field metadata holds the one help text that the command line, the docs and the error messages show.
-"""
+"""One frozen dataclass per stage, and the rule which source of a value wins."""
 
 import dataclasses
 import math
@@ -29,7 +24,7 @@ QUICKSTART_MODEL = "smollm2-135m"
 RUNS_FOLDER = Path("runs")
 BENCH_FOLDER = RUNS_FOLDER / "bench"
 LOCAL_DATASET = Path("dataset")
-SHIPPED_DATASETS = (Path(__file__).parents[1] / "dataset",)
+SHIPPED_DATASETS = (Path(__file__).parents[2] / "dataset",)
 """Where the dataset that ships lies in a checkout; `models.shipped` knows of the one in a wheel."""
 ANSWER_TOKENS = 128
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
