@@ -5,6 +5,7 @@ A value comes from the first of: a flag, `JOCO_MLX_NAME` in the environment, the
 of the dataclass. Field metadata holds the one help text that the command line, the docs and the error messages show.
 """
 
+from joco_mlx.config.options import default_of, flag, help_of
 from joco_mlx.config.stages import (
     ANSWER_TOKENS,
     BENCH_FOLDER,
@@ -39,9 +40,6 @@ from joco_mlx.config.stages import (
     SuggestEngine,
     Tracker,
     TrainConfig,
-    default_of,
-    flag,
-    help_of,
     read_file,
     resolve,
     user_file,

@@ -1,6 +1,5 @@
 """One frozen dataclass per stage, and the rule which source of a value wins."""
 
-import dataclasses
 import math
 import os
 import re
@@ -8,12 +7,15 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from platformdirs import user_config_path
 
+from joco_mlx.config.options import flag
+from joco_mlx.config.options import option as _option
+from joco_mlx.config.options import require as _require
 from joco_mlx.errors import InputError, UsageError
 
 ENVIRONMENT_PREFIX = "JOCO_MLX_"
@@ -46,10 +48,6 @@ QuantizeBase = Literal["auto", "nf4", "none"]
 Tracker = Literal["none", "tensorboard"]
 Config = TypeVar("Config")
 _UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
-
-
-def _option(default: Any, help_text: str) -> Any:
-    return field(default=default, metadata={"help": help_text})
 
 
 @dataclass(frozen=True)
@@ -375,30 +373,6 @@ class OpinionConfig:
         """Refuse values that ask nobody."""
         _require(bool(self.judge.strip()), "judge", self.judge or "empty", "the name of a model")
         _require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")
-
-
-def _require(holds: bool, name: str, value: object, wanted: str) -> None:
-    if not holds:
-        raise UsageError(f"{flag(name)} is {value}, but must be {wanted}.", f"Give {flag(name)} a value: {wanted}.")
-
-
-def flag(name: str) -> str:
-    """Return the command-line spelling of a field: `batch_size` -> `--batch-size`."""
-    return "--" + name.replace("_", "-")
-
-
-def help_of(config: type[Any], name: str) -> str:
-    """Return the help text of a field."""
-    return str(_field(config, name).metadata["help"])
-
-
-def default_of(config: type[Any], name: str) -> Any:
-    """Return the built-in default of a field."""
-    return _field(config, name).default
-
-
-def _field(config: type[Any], name: str) -> "dataclasses.Field[Any]":
-    return next(item for item in dataclasses.fields(config) if item.name == name)
 
 
 def resolve(
