@@ -4,19 +4,19 @@ import math
 import os
 import re
 import tomllib
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar
 
 from platformdirs import user_config_path
 
 from joco_mlx.config.options import flag
 from joco_mlx.config.options import option as _option
 from joco_mlx.config.options import require as _require
-from joco_mlx.errors import InputError, UsageError
+from joco_mlx.config.values import convert
+from joco_mlx.errors import InputError
 
 ENVIRONMENT_PREFIX = "JOCO_MLX_"
 REPOSITORY_FILE = ".joco-mlx.toml"
@@ -404,13 +404,13 @@ def resolve(
             if name not in hints:
                 known = ", ".join(sorted(hints))
                 raise InputError(f"{source} sets {name!r}, which is no setting.", f"Use one of: {known}.")
-            values[name] = _convert(hints[name], value, f"{name} in {source}")
+            values[name] = convert(hints[name], value, f"{name} in {source}")
     for name, hint in hints.items():
         variable = ENVIRONMENT_PREFIX + name.upper()
         if variable in environment:
-            values[name] = _convert(hint, environment[variable], variable)
+            values[name] = convert(hint, environment[variable], variable)
         if flags.get(name) is not None:
-            values[name] = _convert(hint, flags[name], flag(name))
+            values[name] = convert(hint, flags[name], flag(name))
     return config(**values)
 
 
@@ -441,36 +441,3 @@ def _bytes(size: str) -> int | None:
     if found is None:
         return 0 if size.strip().lower() == "off" else None
     return int(float(found[1]) * _UNITS.get(found[2], 1))
-
-
-def _convert(hint: Any, value: Any, name: str) -> Any:
-    """Turn a flag's, a variable's or a file's value into the field's type."""
-    origin = get_origin(hint)
-    if origin in (types.UnionType, typing.Union):
-        inner = next(part for part in get_args(hint) if part is not type(None))
-        return None if value is None else _convert(inner, value, name)
-    if origin is Literal:
-        if value not in get_args(hint):
-            choices = ", ".join(map(str, get_args(hint)))
-            raise UsageError(f"{name} is {value!r}, which is not known.", f"Use one of: {choices}.")
-        return value
-    if origin is tuple:
-        parts = value.split(",") if isinstance(value, str) else value
-        return tuple(part.strip() for part in parts if part.strip())
-    try:
-        return _scalar(hint, value)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"{name} is {value!r}, which is no {hint.__name__}.", f"Give {name} a {hint.__name__}."
-        ) from None
-
-
-def _scalar(kind: Any, value: Any) -> Any:
-    if kind is bool:
-        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-        if isinstance(value, bool):
-            return value
-        return words[value.lower()] if str(value).lower() in words else int("not a truth value")
-    if isinstance(value, bool) or (kind is int and isinstance(value, float)):
-        raise ValueError(value)
-    return kind(value)

@@ -1,0 +1,49 @@
+"""What somebody wrote, turned into the type of the field that it is meant for."""
+
+import types
+import typing
+from typing import Any, Literal, get_args, get_origin
+
+from joco_mlx.errors import UsageError
+
+
+def convert(hint: Any, value: Any, name: str) -> Any:
+    """Turn a flag's, a variable's or a file's value into the field's type.
+
+    Args:
+        hint: The field's type.
+        value: Text, or what TOML has read.
+        name: What is at fault where the value is.
+
+    Raises:
+        UsageError: The value is not of that type, or none of the field's choices.
+    """
+    origin = get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        inner = next(part for part in get_args(hint) if part is not type(None))
+        return None if value is None else convert(inner, value, name)
+    if origin is Literal:
+        if value not in get_args(hint):
+            choices = ", ".join(map(str, get_args(hint)))
+            raise UsageError(f"{name} is {value!r}, which is not known.", f"Use one of: {choices}.")
+        return value
+    if origin is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(part.strip() for part in parts if part.strip())
+    try:
+        return _scalar(hint, value)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{name} is {value!r}, which is no {hint.__name__}.", f"Give {name} a {hint.__name__}."
+        ) from None
+
+
+def _scalar(kind: Any, value: Any) -> Any:
+    if kind is bool:
+        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        if isinstance(value, bool):
+            return value
+        return words[value.lower()] if str(value).lower() in words else int("not a truth value")
+    if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        raise ValueError(value)
+    return kind(value)
