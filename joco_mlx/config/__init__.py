@@ -6,6 +6,7 @@ of the dataclass. Field metadata holds the one help text that the command line, 
 """
 
 from joco_mlx.config.options import default_of, flag, help_of
+from joco_mlx.config.sources import REPOSITORY_FILE, read_file, user_file
 from joco_mlx.config.stages import (
     ANSWER_TOKENS,
     BENCH_FOLDER,
@@ -14,7 +15,6 @@ from joco_mlx.config.stages import (
     LOCAL_DATASET,
     OLLAMA_MODEL,
     QUICKSTART_MODEL,
-    REPOSITORY_FILE,
     RUNS_FOLDER,
     SEVEN_PROJECTIONS,
     SHIPPED_DATASETS,
@@ -40,9 +40,7 @@ from joco_mlx.config.stages import (
     SuggestEngine,
     Tracker,
     TrainConfig,
-    read_file,
     resolve,
-    user_file,
 )
 
 __all__ = [

@@ -3,14 +3,11 @@
 import math
 import os
 import re
-import tomllib
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-
-from platformdirs import user_config_path
 
 from joco_mlx.config.options import flag
 from joco_mlx.config.options import option as _option
@@ -19,7 +16,6 @@ from joco_mlx.config.values import convert
 from joco_mlx.errors import InputError
 
 ENVIRONMENT_PREFIX = "JOCO_MLX_"
-REPOSITORY_FILE = ".joco-mlx.toml"
 DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct"
 QUICKSTART_MODEL = "smollm2-135m"
 """Needs no model hub."""
@@ -412,27 +408,6 @@ def resolve(
         if flags.get(name) is not None:
             values[name] = convert(hint, flags[name], flag(name))
     return config(**values)
-
-
-def user_file() -> Path:
-    """Return where a user's own settings are."""
-    return user_config_path("joco-mlx") / "config.toml"
-
-
-def read_file(path: Path, table: str) -> dict[str, Any]:
-    """Return one table (`train`, `suggest`, ...) of a TOML file; empty when the file does not have it.
-
-    Raises:
-        InputError: The file cannot be read or is not TOML.
-    """
-    try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise InputError(f"{path} cannot be read as TOML: {problem}.", f"Repair or remove {path}.") from problem
-    found = document.get(table, {})
-    if not isinstance(found, dict):
-        raise InputError(f"{table!r} in {path} is no table.", f"Write it as [{table}] with one setting a line.")
-    return found
 
 
 def _bytes(size: str) -> int | None:
