@@ -6,12 +6,11 @@ of the dataclass. Field metadata holds the one help text that the command line, 
 """
 
 from joco_mlx.config.options import default_of, flag, help_of
-from joco_mlx.config.sources import REPOSITORY_FILE, read_file, user_file
+from joco_mlx.config.sources import ENVIRONMENT_PREFIX, REPOSITORY_FILE, read_file, resolve, user_file
 from joco_mlx.config.stages import (
     ANSWER_TOKENS,
     BENCH_FOLDER,
     DEFAULT_MODEL,
-    ENVIRONMENT_PREFIX,
     LOCAL_DATASET,
     OLLAMA_MODEL,
     QUICKSTART_MODEL,
@@ -40,7 +39,6 @@ from joco_mlx.config.stages import (
     SuggestEngine,
     Tracker,
     TrainConfig,
-    resolve,
 )
 
 __all__ = [

@@ -1,14 +1,60 @@
-"""The files that a value may come from."""
+"""Where a value comes from, and which source wins: a flag, the environment, a file, the registry, the default."""
 
+import os
 import tomllib
+import typing
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from platformdirs import user_config_path
 
+from joco_mlx.config.options import flag
+from joco_mlx.config.values import convert
 from joco_mlx.errors import InputError
 
+ENVIRONMENT_PREFIX = "JOCO_MLX_"
 REPOSITORY_FILE = ".joco-mlx.toml"
+Config = TypeVar("Config")
+
+
+def resolve(
+    config: type[Config],
+    flags: Mapping[str, Any],
+    *,
+    files: Mapping[str, Mapping[str, Any]] | None = None,
+    environment: Mapping[str, str] | None = None,
+    better_defaults: Mapping[str, Any] | None = None,
+) -> Config:
+    """Build `config` from its sources; the first that names a field wins.
+
+    Args:
+        config: A dataclass of this package.
+        flags: Command-line values; None means "not given".
+        files: Source name -> table, strongest first (see `read_file`).
+        environment: Variables; `os.environ` when None.
+        better_defaults: The registry's values for one model; they yield to everything but the built-in default.
+
+    Raises:
+        UsageError: A value has the wrong type or is out of range.
+        InputError: A file names a field that does not exist.
+    """
+    environment = os.environ if environment is None else environment
+    hints = typing.get_type_hints(config)
+    values: dict[str, Any] = dict(better_defaults or {})
+    for source, table in reversed(list((files or {}).items())):
+        for name, value in table.items():
+            if name not in hints:
+                known = ", ".join(sorted(hints))
+                raise InputError(f"{source} sets {name!r}, which is no setting.", f"Use one of: {known}.")
+            values[name] = convert(hints[name], value, f"{name} in {source}")
+    for name, hint in hints.items():
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        if variable in environment:
+            values[name] = convert(hint, environment[variable], variable)
+        if flags.get(name) is not None:
+            values[name] = convert(hint, flags[name], flag(name))
+    return config(**values)
 
 
 def user_file() -> Path:

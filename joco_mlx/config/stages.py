@@ -1,21 +1,14 @@
-"""One frozen dataclass per stage, and the rule which source of a value wins."""
+"""One frozen dataclass per stage."""
 
 import math
-import os
 import re
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from joco_mlx.config.options import flag
 from joco_mlx.config.options import option as _option
 from joco_mlx.config.options import require as _require
-from joco_mlx.config.values import convert
-from joco_mlx.errors import InputError
 
-ENVIRONMENT_PREFIX = "JOCO_MLX_"
 DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct"
 QUICKSTART_MODEL = "smollm2-135m"
 """Needs no model hub."""
@@ -42,7 +35,6 @@ AdapterKind = Literal["lora", "rslora", "dora"]
 Backend = Literal["auto", "mlx", "trl", "unsloth", "axolotl"]
 QuantizeBase = Literal["auto", "nf4", "none"]
 Tracker = Literal["none", "tensorboard"]
-Config = TypeVar("Config")
 _UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
 
 
@@ -369,45 +361,6 @@ class OpinionConfig:
         """Refuse values that ask nobody."""
         _require(bool(self.judge.strip()), "judge", self.judge or "empty", "the name of a model")
         _require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")
-
-
-def resolve(
-    config: type[Config],
-    flags: Mapping[str, Any],
-    *,
-    files: Mapping[str, Mapping[str, Any]] | None = None,
-    environment: Mapping[str, str] | None = None,
-    better_defaults: Mapping[str, Any] | None = None,
-) -> Config:
-    """Build `config` from its sources; the first that names a field wins.
-
-    Args:
-        config: A dataclass of this module.
-        flags: Command-line values; None means "not given".
-        files: Source name -> table, strongest first (see `read_file`).
-        environment: Variables; `os.environ` when None.
-        better_defaults: The registry's values for one model; they yield to everything but the built-in default.
-
-    Raises:
-        UsageError: A value has the wrong type or is out of range.
-        InputError: A file names a field that does not exist.
-    """
-    environment = os.environ if environment is None else environment
-    hints = typing.get_type_hints(config)
-    values: dict[str, Any] = dict(better_defaults or {})
-    for source, table in reversed(list((files or {}).items())):
-        for name, value in table.items():
-            if name not in hints:
-                known = ", ".join(sorted(hints))
-                raise InputError(f"{source} sets {name!r}, which is no setting.", f"Use one of: {known}.")
-            values[name] = convert(hints[name], value, f"{name} in {source}")
-    for name, hint in hints.items():
-        variable = ENVIRONMENT_PREFIX + name.upper()
-        if variable in environment:
-            values[name] = convert(hint, environment[variable], variable)
-        if flags.get(name) is not None:
-            values[name] = convert(hint, flags[name], flag(name))
-    return config(**values)
 
 
 def _bytes(size: str) -> int | None:
