@@ -5,9 +5,7 @@ A value comes from the first of: a flag, `JOCO_MLX_NAME` in the environment, the
 of the dataclass. Field metadata holds the one help text that the command line, the docs and the error messages show.
 """
 
-from joco_mlx.config.options import default_of, flag, help_of
-from joco_mlx.config.sources import ENVIRONMENT_PREFIX, REPOSITORY_FILE, read_file, resolve, user_file
-from joco_mlx.config.stages import (
+from joco_mlx.config.agreed import (
     ANSWER_TOKENS,
     BENCH_FOLDER,
     DEFAULT_MODEL,
@@ -15,8 +13,12 @@ from joco_mlx.config.stages import (
     OLLAMA_MODEL,
     QUICKSTART_MODEL,
     RUNS_FOLDER,
-    SEVEN_PROJECTIONS,
     SHIPPED_DATASETS,
+)
+from joco_mlx.config.options import default_of, flag, help_of
+from joco_mlx.config.sources import ENVIRONMENT_PREFIX, REPOSITORY_FILE, read_file, resolve, user_file
+from joco_mlx.config.stages import (
+    SEVEN_PROJECTIONS,
     AdapterKind,
     Backend,
     BenchConfig,

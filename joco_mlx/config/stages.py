@@ -6,18 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from joco_mlx.config.agreed import ANSWER_TOKENS, DEFAULT_MODEL, OLLAMA_MODEL
 from joco_mlx.config.options import option as _option
 from joco_mlx.config.options import require as _require
 
-DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct"
-QUICKSTART_MODEL = "smollm2-135m"
-"""Needs no model hub."""
-RUNS_FOLDER = Path("runs")
-BENCH_FOLDER = RUNS_FOLDER / "bench"
-LOCAL_DATASET = Path("dataset")
-SHIPPED_DATASETS = (Path(__file__).parents[2] / "dataset",)
-"""Where the dataset that ships lies in a checkout; `models.shipped` knows of the one in a wheel."""
-ANSWER_TOKENS = 128
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 Quantization = Literal["q4_k_m", "q4_k_s", "q5_k_m", "q6_k", "q8_0", "f16"]
@@ -26,8 +18,6 @@ EngineName = Literal["mlx", "ollama", "openai"]
 PromptName = Literal["trained", "baseline-v1", "two-step"]
 """Of a benchmark; joco_mlx/bench/prompts.py has their words."""
 SuggestEngine = Literal["mlx", "ollama"]
-OLLAMA_MODEL = "joco"
-"""The name under which Ollama is looked in when nobody says which model answers."""
 Mode = Literal["balanced", "seeded", "low-error", "reference"]
 """How weights become the blocks of a GGUF; docs/gguf.md says what each is for."""
 Profile = Literal["single-repository", "many-repositories"]
