@@ -29,24 +29,6 @@ _UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
 
 
 @dataclass(frozen=True)
-class ExtractConfig:
-    """What `dataset extract` reads from a repository."""
-
-    max_commits: int | None = _option(None, "Read at most this many commits, newest first.")
-    revision: str = _option("HEAD", "Revision or range to read, as git understands it (v1.0..main).")
-    author: str | None = _option(None, "Keep commits whose author name or e-mail matches this regular expression.")
-    name: str | None = _option(
-        None, "Name of the repository in the records; its origin's or its folder's when not given."
-    )
-    filtered: bool = _option(True, "Apply the quality filters; without them every readable commit is kept.")
-
-    def __post_init__(self) -> None:
-        """Refuse values that select nothing."""
-        _require(self.max_commits is None or self.max_commits >= 1, "max", self.max_commits, "at least 1")
-        _require(self.name is None or bool(self.name.strip()), "name", self.name, "a word or more")
-
-
-@dataclass(frozen=True)
 class CurateConfig:
     """How `dataset curate` turns extracted commits into splits."""
 
@@ -120,19 +102,6 @@ class BuildConfig:
                 shares[name.strip()] = 0.0
             _require(0 < shares[name.strip()] <= 1, "type_shares", entry, "such as feat=0.3,docs=0.1")
         return shares
-
-
-@dataclass(frozen=True)
-class PersonalConfig:
-    """How `dataset build --on` mixes one repository's style with the records of others."""
-
-    own_share: float = _option(
-        0.5, "With --on: share of the training records that is that repository's own, at least; the rest is ballast."
-    )
-
-    def __post_init__(self) -> None:
-        """Refuse shares that leave nothing of one's own."""
-        _require(0 < self.own_share <= 1, "own_share", self.own_share, "more than 0 and at most 1")
 
 
 @dataclass(frozen=True)
