@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from joco_mlx.config.agreed import ANSWER_TOKENS, DEFAULT_MODEL, OLLAMA_MODEL
+from joco_mlx.config.dataset import CurateConfig, Profile
 from joco_mlx.config.options import option as _option
 from joco_mlx.config.options import require as _require
 
@@ -20,36 +21,11 @@ PromptName = Literal["trained", "baseline-v1", "two-step"]
 SuggestEngine = Literal["mlx", "ollama"]
 Mode = Literal["balanced", "seeded", "low-error", "reference"]
 """How weights become the blocks of a GGUF; docs/gguf.md says what each is for."""
-Profile = Literal["single-repository", "many-repositories"]
 AdapterKind = Literal["lora", "rslora", "dora"]
 Backend = Literal["auto", "mlx", "trl", "unsloth", "axolotl"]
 QuantizeBase = Literal["auto", "nf4", "none"]
 Tracker = Literal["none", "tensorboard"]
 _UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
-
-
-@dataclass(frozen=True)
-class CurateConfig:
-    """How `dataset curate` turns extracted commits into splits."""
-
-    profile: Profile = _option(
-        "single-repository", "How to split: single-repository (by time) or many-repositories (test by repository)."
-    )
-    validation_share: float = _option(0.1, "Share of the records that goes to validation.")
-    test_share: float = _option(0.0, "Share of the records that goes to test.")
-    minimum_score: int = _option(70, "Drop records that score less (0 to 100).")
-    minimum_diff_chars: int = _option(50, "Drop records whose diff is shorter.")
-    maximum_diff_chars: int = _option(8_000, "Drop records whose diff is longer.")
-
-    def __post_init__(self) -> None:
-        """Refuse values that leave no training split."""
-        for name in ("validation_share", "test_share"):
-            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
-        held_out = self.validation_share + self.test_share
-        _require(held_out < 1, "validation_share", self.validation_share, f"below {1 - self.test_share:g}")
-        _require(0 <= self.minimum_score <= 100, "minimum_score", self.minimum_score, "0 to 100")
-        most = self.maximum_diff_chars
-        _require(0 <= self.minimum_diff_chars <= most, "minimum_diff_chars", self.minimum_diff_chars, f"0 to {most}")
 
 
 @dataclass(frozen=True)
