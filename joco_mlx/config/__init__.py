@@ -15,7 +15,7 @@ from joco_mlx.config.agreed import (
     RUNS_FOLDER,
     SHIPPED_DATASETS,
 )
-from joco_mlx.config.dataset import CurateConfig, ExtractConfig, PersonalConfig, Profile
+from joco_mlx.config.dataset import BuildConfig, CurateConfig, ExtractConfig, PersonalConfig, Profile
 from joco_mlx.config.options import default_of, flag, help_of
 from joco_mlx.config.sources import ENVIRONMENT_PREFIX, REPOSITORY_FILE, read_file, resolve, user_file
 from joco_mlx.config.stages import (
@@ -23,7 +23,6 @@ from joco_mlx.config.stages import (
     AdapterKind,
     Backend,
     BenchConfig,
-    BuildConfig,
     EngineName,
     FuseConfig,
     Mode,

@@ -51,6 +51,58 @@ class CurateConfig:
 
 
 @dataclass(frozen=True)
+class BuildConfig:
+    """How `dataset build` makes a dataset of many repositories."""
+
+    profile: Profile | None = option(
+        None, "How to split: single-repository or many-repositories; by their number when not given."
+    )
+    revision: str = option("HEAD", "Revision or range to read of each repository.")
+    validation_share: float = option(0.1, "Share of each training repository, its newest records, for validation.")
+    test_share: float = option(0.1, "Share of the records for test: whole repositories. None where there is only one.")
+    minimum_score: int = option(80, "Drop commits that score less (0 to 100); 70 is the original guide's.")
+    minimum_diff_chars: int = option(50, "Drop commits whose diff is shorter.")
+    maximum_diff_chars: int = option(8_000, "Drop commits whose diff is longer, changelogs not counted.")
+    english_only: bool = option(False, "Drop commits whose message is not in English.")
+    balanced: bool = option(True, "Apply the caps below where there are many repositories.")
+    maximum_repository_share: float = option(0.25, "Largest share of the dataset that one repository may have.")
+    maximum_author_share: float = option(0.1, "Largest share that one author may have.")
+    maximum_type_share: float = option(0.35, "Largest share that one type may have.")
+    type_shares: tuple[str, ...] = option((), "Other largest shares for single types: feat=0.3,docs=0.1.")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no dataset can have."""
+        self.limits("single-repository")
+        for name in ("repository", "author", "type"):
+            share = getattr(self, f"maximum_{name}_share")
+            require(0 < share <= 1, f"maximum_{name}_share", share, "more than 0 and at most 1")
+        self.shares_of_types()
+
+    def limits(self, profile: Profile) -> CurateConfig:
+        """Return the limits on single records and the shares of the splits."""
+        return CurateConfig(
+            profile=profile,
+            validation_share=self.validation_share,
+            test_share=self.test_share if profile == "many-repositories" else 0.0,
+            minimum_score=self.minimum_score,
+            minimum_diff_chars=self.minimum_diff_chars,
+            maximum_diff_chars=self.maximum_diff_chars,
+        )
+
+    def shares_of_types(self) -> dict[str, float]:
+        """Return type -> the largest share that is set for it alone."""
+        shares = {}
+        for entry in self.type_shares:
+            name, _, number = entry.partition("=")
+            try:
+                shares[name.strip()] = float(number)
+            except ValueError:
+                shares[name.strip()] = 0.0
+            require(0 < shares[name.strip()] <= 1, "type_shares", entry, "such as feat=0.3,docs=0.1")
+        return shares
+
+
+@dataclass(frozen=True)
 class PersonalConfig:
     """How `dataset build --on` mixes one repository's style with the records of others."""
 
