@@ -16,6 +16,7 @@ from joco_mlx.config.agreed import (
     SHIPPED_DATASETS,
 )
 from joco_mlx.config.dataset import BuildConfig, CurateConfig, ExtractConfig, PersonalConfig, Profile
+from joco_mlx.config.export import FuseConfig, Mode, OllamaConfig, OllamaForm, Quantization
 from joco_mlx.config.options import default_of, flag, help_of
 from joco_mlx.config.sources import ENVIRONMENT_PREFIX, REPOSITORY_FILE, read_file, resolve, user_file
 from joco_mlx.config.stages import (
@@ -24,13 +25,8 @@ from joco_mlx.config.stages import (
     Backend,
     BenchConfig,
     EngineName,
-    FuseConfig,
-    Mode,
-    OllamaConfig,
-    OllamaForm,
     OpinionConfig,
     PromptName,
-    Quantization,
     QuantizeBase,
     ServeConfig,
     SuggestConfig,

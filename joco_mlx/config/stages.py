@@ -12,14 +12,10 @@ from joco_mlx.config.options import require as _require
 
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
-Quantization = Literal["q4_k_m", "q4_k_s", "q5_k_m", "q6_k", "q8_0", "f16"]
-OllamaForm = Literal["trained", "guide"]
 EngineName = Literal["mlx", "ollama", "openai"]
 PromptName = Literal["trained", "baseline-v1", "two-step"]
 """Of a benchmark; joco_mlx/bench/prompts.py has their words."""
 SuggestEngine = Literal["mlx", "ollama"]
-Mode = Literal["balanced", "seeded", "low-error", "reference"]
-"""How weights become the blocks of a GGUF; docs/gguf.md says what each is for."""
 AdapterKind = Literal["lora", "rslora", "dora"]
 Backend = Literal["auto", "mlx", "trl", "unsloth", "axolotl"]
 QuantizeBase = Literal["auto", "nf4", "none"]
@@ -107,35 +103,6 @@ class TrainConfig:
         alpha / rank (Hu et al. 2021, section 4.1), or alpha / sqrt(rank) (rsLoRA: Kalajdzievski 2023, section 3).
         """
         return self.alpha / (math.sqrt(self.rank) if self.adapter == "rslora" else self.rank)
-
-
-@dataclass(frozen=True)
-class FuseConfig:
-    """What `fuse` writes from a run."""
-
-    out: Path | None = _option(None, "Folder to write; RUN/fused for weights, the current folder for a GGUF.")
-    quantization: Quantization = _option("q4_k_m", "Type mix of the GGUF: q4_k_m, q4_k_s, q5_k_m, q6_k, q8_0 or f16.")
-    mode: Mode = _option(
-        "balanced",
-        "How weights become blocks: balanced keeps what training changed, seeded is nearest to the weights, "
-        "low-error knows nothing of the base, reference gives llama.cpp's bytes.",
-    )
-    merge_into: str | None = _option(
-        None, "Merge a GGUF's weights into this model in place of the 4-bit base: original, or a name or folder."
-    )
-    imatrix: Path | None = _option(
-        None, "Importance matrix, from gguf imatrix or llama.cpp: errors weigh by it, in every --mode."
-    )
-    force: bool = _option(False, "Replace an output that exists.")
-
-
-@dataclass(frozen=True)
-class OllamaConfig:
-    """How `ollama create` brings a model into a server."""
-
-    url: str | None = _option(None, "Address of the server; OLLAMA_HOST, else http://127.0.0.1:11434.")
-    form: OllamaForm = _option("trained", "Prompt and parameters: those of training, or the guide's.")
-    force: bool = _option(False, "Replace a model of that name.")
 
 
 @dataclass(frozen=True)
