@@ -28,12 +28,10 @@ from joco_mlx.config.stages import (
     OpinionConfig,
     PromptName,
     QuantizeBase,
-    ServeConfig,
-    SuggestConfig,
-    SuggestEngine,
     Tracker,
     TrainConfig,
 )
+from joco_mlx.config.suggest import ServeConfig, SuggestConfig, SuggestEngine
 
 __all__ = [
     "ANSWER_TOKENS",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from joco_mlx.config.agreed import ANSWER_TOKENS, DEFAULT_MODEL, OLLAMA_MODEL
+from joco_mlx.config.agreed import ANSWER_TOKENS, DEFAULT_MODEL
 from joco_mlx.config.options import option as _option
 from joco_mlx.config.options import require as _require
 
@@ -15,7 +15,6 @@ SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_pr
 EngineName = Literal["mlx", "ollama", "openai"]
 PromptName = Literal["trained", "baseline-v1", "two-step"]
 """Of a benchmark; joco_mlx/bench/prompts.py has their words."""
-SuggestEngine = Literal["mlx", "ollama"]
 AdapterKind = Literal["lora", "rslora", "dora"]
 Backend = Literal["auto", "mlx", "trl", "unsloth", "axolotl"]
 QuantizeBase = Literal["auto", "nf4", "none"]
@@ -103,51 +102,6 @@ class TrainConfig:
         alpha / rank (Hu et al. 2021, section 4.1), or alpha / sqrt(rank) (rsLoRA: Kalajdzievski 2023, section 3).
         """
         return self.alpha / (math.sqrt(self.rank) if self.adapter == "rslora" else self.rank)
-
-
-@dataclass(frozen=True)
-class SuggestConfig:
-    """How `suggest` writes a message."""
-
-    model: str | None = _option(
-        None,
-        f"Run, model folder, registry name or model in Ollama; when not given, Ollama's {OLLAMA_MODEL} if it is "
-        "there, else the latest finished run.",
-    )
-    engine: SuggestEngine | None = _option(
-        None, "What answers: mlx (in this process) or ollama; whichever has the model when not given."
-    )
-    url: str | None = _option(None, "Address of Ollama; OLLAMA_HOST, else http://127.0.0.1:11434.")
-    temperature: float = _option(0.0, "Sampling temperature; 0 always gives the likeliest message.")
-    max_tokens: int = _option(ANSWER_TOKENS, "Longest answer in tokens.")
-    candidates: int = _option(1, "Different messages to offer, best first.")
-    constrained: bool = _option(True, "Let the model write valid headers of at most 72 characters only.")
-    body: bool = _option(False, "Let a body follow the header.")
-    keep_edits: bool = _option(
-        False, "Let the hook keep, on this computer, each diff with what it suggested and what was committed."
-    )
-
-    def __post_init__(self) -> None:
-        """Refuse values that no model can use."""
-        _require(1 <= self.candidates <= 20, "candidates", self.candidates, "1 to 20")
-        _require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1")
-        _require(0 <= self.temperature <= 5, "temperature", self.temperature, "0 to 5")
-
-
-@dataclass(frozen=True)
-class ServeConfig:
-    """How `serve` lets other programs on this computer ask the model."""
-
-    model: str | None = _option(None, "Run, model folder or registry name; the latest finished run when not given.")
-    port: int = _option(11_435, "Port on 127.0.0.1, beside Ollama's 11434; 0 takes a free one.")
-    name: str = _option(OLLAMA_MODEL, "Name that other programs know the model by.")
-    timeout_seconds: float = _option(120.0, "Longest time for one answer.")
-
-    def __post_init__(self) -> None:
-        """Refuse values that serve nobody."""
-        _require(0 <= self.port <= 65_535, "port", self.port, "0 to 65535")
-        _require(bool(self.name.strip()), "name", self.name, "a word")
-        _require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")
 
 
 @dataclass(frozen=True)
