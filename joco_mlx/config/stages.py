@@ -12,9 +12,6 @@ from joco_mlx.config.options import require as _require
 
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
-EngineName = Literal["mlx", "ollama", "openai"]
-PromptName = Literal["trained", "baseline-v1", "two-step"]
-"""Of a benchmark; joco_mlx/bench/prompts.py has their words."""
 AdapterKind = Literal["lora", "rslora", "dora"]
 Backend = Literal["auto", "mlx", "trl", "unsloth", "axolotl"]
 QuantizeBase = Literal["auto", "nf4", "none"]
@@ -102,53 +99,6 @@ class TrainConfig:
         alpha / rank (Hu et al. 2021, section 4.1), or alpha / sqrt(rank) (rsLoRA: Kalajdzievski 2023, section 3).
         """
         return self.alpha / (math.sqrt(self.rank) if self.adapter == "rslora" else self.rank)
-
-
-@dataclass(frozen=True)
-class BenchConfig:
-    """How `bench run` asks a model or a baseline."""
-
-    model: str | None = _option(
-        None,
-        "Run, model folder, registry name, a server's name for a model, or baseline:NAME (majority, paths, tfidf, "
-        "neighbour, style); the latest finished run when not given.",
-    )
-    engine: EngineName = _option("mlx", "What answers: mlx (in this process), ollama or openai (a server).")
-    url: str | None = _option(None, "Address of the server; the engine's usual one on this machine when not given.")
-    max_cases: int | None = _option(None, "Ask only the first cases of the file.")
-    temperature: float = _option(0.0, "Sampling temperature; 0 always gives the likeliest message.")
-    max_tokens: int = _option(ANSWER_TOKENS, "Longest answer in tokens.")
-    timeout_seconds: float = _option(120.0, "How long a server may take for one answer.")
-    prompt: PromptName = _option("trained", "trained (ours), or the original's: baseline-v1 or two-step.")
-    constrained: bool = _option(False, "Let the model write valid headers of at most 72 characters only.")
-    type_prior: Path | None = _option(
-        None, "Decide the type first, corrected by this file of `bench calibrate`; answers are constrained."
-    )
-    tried_types: int = _option(1, "With --type-prior: types that get words; the likeliest type and words are taken.")
-    batch_size: int = _option(8, "Cases that a model in this process answers at once; 1 takes the least memory.")
-    like: str | None = _option(
-        None, "Run that fits the diffs, for its base model or for a server's: its length, its tokens, and its dataset."
-    )
-    seed: int = _option(0, "Seed of the answers and of the intervals.")
-    train: Path | None = _option(
-        None, "Dataset that baselines learn from and that cases must not be in; the model's own when not given."
-    )
-    allow_leak: bool = _option(False, "Leave out cases that were trained on, instead of refusing to run.")
-
-    def __post_init__(self) -> None:
-        """Refuse values that ask nothing."""
-        _require(self.max_cases is None or self.max_cases >= 1, "max", self.max_cases, "at least 1")
-        _require(0 <= self.temperature <= 2, "temperature", self.temperature, "0 to 2")
-        _require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1")
-        _require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")
-        _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        ours = self.prompt == "trained" or not (self.constrained or self.type_prior)
-        _require(ours, "prompt", self.prompt, "trained when answers are constrained")
-        _require(1 <= self.tried_types <= 11, "tried_types", self.tried_types, "1 to 11")
-        _require(
-            self.type_prior is None or self.engine == "mlx", "type_prior", self.type_prior, "used with --engine mlx"
-        )
-        _require(self.seed >= 0, "seed", self.seed, "0 or more")
 
 
 @dataclass(frozen=True)
