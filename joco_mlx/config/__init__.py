@@ -15,7 +15,7 @@ from joco_mlx.config.agreed import (
     RUNS_FOLDER,
     SHIPPED_DATASETS,
 )
-from joco_mlx.config.bench import BenchConfig, EngineName, PromptName
+from joco_mlx.config.bench import BenchConfig, EngineName, OpinionConfig, PromptName
 from joco_mlx.config.dataset import BuildConfig, CurateConfig, ExtractConfig, PersonalConfig, Profile
 from joco_mlx.config.export import FuseConfig, Mode, OllamaConfig, OllamaForm, Quantization
 from joco_mlx.config.options import default_of, flag, help_of
@@ -24,7 +24,6 @@ from joco_mlx.config.stages import (
     SEVEN_PROJECTIONS,
     AdapterKind,
     Backend,
-    OpinionConfig,
     QuantizeBase,
     Tracker,
     TrainConfig,

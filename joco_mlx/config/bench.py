@@ -57,3 +57,18 @@ class BenchConfig:
             self.type_prior is None or self.engine == "mlx", "type_prior", self.type_prior, "used with --engine mlx"
         )
         require(self.seed >= 0, "seed", self.seed, "0 or more")
+
+
+@dataclass(frozen=True)
+class OpinionConfig:
+    """Which model `bench judge` asks what it thinks of answers."""
+
+    judge: str = option("", "Name of the model that marks, as its server knows it.")
+    url: str | None = option(None, "OpenAI-compatible address; http://127.0.0.1:8080/v1 when not given.")
+    timeout_seconds: float = option(120.0, "How long the server may take for one mark.")
+    seed: int = option(0, "Seed of the marks and of the interval.")
+
+    def __post_init__(self) -> None:
+        """Refuse values that ask nobody."""
+        require(bool(self.judge.strip()), "judge", self.judge or "empty", "the name of a model")
+        require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")

@@ -101,21 +101,6 @@ class TrainConfig:
         return self.alpha / (math.sqrt(self.rank) if self.adapter == "rslora" else self.rank)
 
 
-@dataclass(frozen=True)
-class OpinionConfig:
-    """Which model `bench judge` asks what it thinks of answers."""
-
-    judge: str = _option("", "Name of the model that marks, as its server knows it.")
-    url: str | None = _option(None, "OpenAI-compatible address; http://127.0.0.1:8080/v1 when not given.")
-    timeout_seconds: float = _option(120.0, "How long the server may take for one mark.")
-    seed: int = _option(0, "Seed of the marks and of the interval.")
-
-    def __post_init__(self) -> None:
-        """Refuse values that ask nobody."""
-        _require(bool(self.judge.strip()), "judge", self.judge or "empty", "the name of a model")
-        _require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")
-
-
 def _bytes(size: str) -> int | None:
     """Return `4GB` as bytes, 0 for `off`, None for what is no size."""
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(GB|GIB|MB|MIB|B|)", size.strip().upper())
