@@ -20,7 +20,8 @@ from joco_mlx.config.dataset import BuildConfig, CurateConfig, ExtractConfig, Pe
 from joco_mlx.config.export import FuseConfig, Mode, OllamaConfig, OllamaForm, Quantization
 from joco_mlx.config.options import default_of, flag, help_of
 from joco_mlx.config.sources import ENVIRONMENT_PREFIX, REPOSITORY_FILE, read_file, resolve, user_file
-from joco_mlx.config.stages import (
+from joco_mlx.config.suggest import ServeConfig, SuggestConfig, SuggestEngine
+from joco_mlx.config.train import (
     SEVEN_PROJECTIONS,
     AdapterKind,
     Backend,
@@ -28,7 +29,6 @@ from joco_mlx.config.stages import (
     Tracker,
     TrainConfig,
 )
-from joco_mlx.config.suggest import ServeConfig, SuggestConfig, SuggestEngine
 
 __all__ = [
     "ANSWER_TOKENS",

@@ -1,4 +1,4 @@
-"""One frozen dataclass per stage."""
+"""What `train` can be told."""
 
 import math
 import re
