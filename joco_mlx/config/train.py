@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from joco_mlx.config.agreed import ANSWER_TOKENS, DEFAULT_MODEL
-from joco_mlx.config.options import option as _option
+from joco_mlx.config.options import option
 from joco_mlx.config.options import require as _require
 
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -23,48 +23,46 @@ _UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
 class TrainConfig:
     """How `train` makes an adapter. The defaults are the original guide's."""
 
-    model: str = _option(DEFAULT_MODEL, "Registry name, Hub name or folder of the base model.")
-    data: Path | None = _option(None, "Dataset folder; ./dataset when it is there, else the one that ships.")
-    out: Path | None = _option(None, "Run folder to make; runs/TIME-NAME when not given.")
-    steps: int = _option(100, "Optimizer steps.")
-    epochs: float | None = _option(None, "Passes over the data, in place of --steps.")
-    batch_size: int = _option(1, "Records in one forward pass.")
-    grad_accumulation: int = _option(4, "Forward passes per optimizer step, weighted by tokens.")
-    max_seq_length: int = _option(2_048, "Tokens of prompt and answer; the diff is cut to fit, never the answer.")
-    learning_rate: float = _option(2e-4, "Peak learning rate.")
-    warmup_steps: int = _option(5, "Steps of linear warm-up before the linear decay.")
-    rank: int = _option(16, "LoRA rank.")
-    alpha: float = _option(16.0, "LoRA alpha; the adapter is scaled by alpha / rank.")
-    adapter: AdapterKind = _option(
+    model: str = option(DEFAULT_MODEL, "Registry name, Hub name or folder of the base model.")
+    data: Path | None = option(None, "Dataset folder; ./dataset when it is there, else the one that ships.")
+    out: Path | None = option(None, "Run folder to make; runs/TIME-NAME when not given.")
+    steps: int = option(100, "Optimizer steps.")
+    epochs: float | None = option(None, "Passes over the data, in place of --steps.")
+    batch_size: int = option(1, "Records in one forward pass.")
+    grad_accumulation: int = option(4, "Forward passes per optimizer step, weighted by tokens.")
+    max_seq_length: int = option(2_048, "Tokens of prompt and answer; the diff is cut to fit, never the answer.")
+    learning_rate: float = option(2e-4, "Peak learning rate.")
+    warmup_steps: int = option(5, "Steps of linear warm-up before the linear decay.")
+    rank: int = option(16, "LoRA rank.")
+    alpha: float = option(16.0, "LoRA alpha; the adapter is scaled by alpha / rank.")
+    adapter: AdapterKind = option(
         "lora", "lora; rslora: scaled by alpha / sqrt(rank), for high ranks; dora: with a magnitude for each row."
     )
-    dropout: float = _option(0.0, "LoRA dropout.")
-    target_modules: tuple[str, ...] = _option(SEVEN_PROJECTIONS, "Linear layers that get an adapter.")
-    layers: int = _option(-1, "Adapt only this many layers, counted from the top; -1 adapts all.")
-    save_every: int = _option(25, "Steps between checkpoints.")
-    log_every: int = _option(1, "Steps between lines of metrics.jsonl.")
-    eval_every: int = _option(25, "Steps between validations.")
-    patience: int | None = _option(
+    dropout: float = option(0.0, "LoRA dropout.")
+    target_modules: tuple[str, ...] = option(SEVEN_PROJECTIONS, "Linear layers that get an adapter.")
+    layers: int = option(-1, "Adapt only this many layers, counted from the top; -1 adapts all.")
+    save_every: int = option(25, "Steps between checkpoints.")
+    log_every: int = option(1, "Steps between lines of metrics.jsonl.")
+    eval_every: int = option(25, "Steps between validations.")
+    patience: int | None = option(
         None, "Stop after this many validations in a row without a smaller loss; never when not given."
     )
-    prompt_variants: float = _option(
+    prompt_variants: float = option(
         0.2, "Share of the training records shown as other tools send a diff: raw, fenced, announced; 0 for none."
     )
-    type_weight: float = _option(
+    type_weight: float = option(
         1.0, "Weight of the commit type in the training loss, where every other token of an answer weighs 1."
     )
-    trunk_cache: str = _option(
+    trunk_cache: str = option(
         "4GB", "With --layers: disk for what the layers below the adapters give, kept between epochs; off for none."
     )
-    samples: int = _option(2, "Validation diffs whose messages are written and told at each validation; 0 for none.")
-    tracker: Tracker = _option(
-        "none", "Also write the figures for: none, or tensorboard (needs joco-mlx[tensorboard])."
-    )
-    seed: int = _option(0, "Seed of the weights, the order, the dropout and the prompt variants.")
-    backend: Backend = _option(
+    samples: int = option(2, "Validation diffs whose messages are written and told at each validation; 0 for none.")
+    tracker: Tracker = option("none", "Also write the figures for: none, or tensorboard (needs joco-mlx[tensorboard]).")
+    seed: int = option(0, "Seed of the weights, the order, the dropout and the prompt variants.")
+    backend: Backend = option(
         "auto", "What trains: mlx, trl, unsloth, axolotl (only with --write-only), or auto: the best that is able here."
     )
-    quantize_base: QuantizeBase = _option(
+    quantize_base: QuantizeBase = option(
         "auto", "How trl and unsloth hold the base: nf4 (4 bits), none, or auto: nf4 on a card."
     )
 
