@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from joco_mlx.config.agreed import ANSWER_TOKENS, DEFAULT_MODEL
-from joco_mlx.config.options import option
-from joco_mlx.config.options import require as _require
+from joco_mlx.config.options import option, require
 
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -69,21 +68,21 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Refuse values that no training can use."""
         for name in ("steps", "batch_size", "grad_accumulation", "rank", "save_every", "log_every", "eval_every"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        _require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1")
-        _require(self.epochs is None or self.epochs > 0, "epochs", self.epochs, "more than 0")
-        _require(self.max_seq_length >= 2 * ANSWER_TOKENS, "max_seq_length", self.max_seq_length, "at least 256")
-        _require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "between 0 and 1")
-        _require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "0 or more")
-        _require(self.alpha > 0, "alpha", self.alpha, "more than 0")
-        _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
-        _require(self.layers == -1 or self.layers >= 1, "layers", self.layers, "-1 (all) or at least 1")
-        _require(bool(self.target_modules), "target_modules", "", "one or more names")
-        _require(0 < self.type_weight <= 100, "type_weight", self.type_weight, "more than 0, at most 100")
-        _require(self.samples >= 0, "samples", self.samples, "0 or more")
-        _require(0 <= self.prompt_variants <= 1, "prompt_variants", self.prompt_variants, "0 to 1")
-        _require(_bytes(self.trunk_cache) is not None, "trunk_cache", self.trunk_cache, "a size such as 4GB, or off")
-        _require(self.seed >= 0, "seed", self.seed, "0 or more")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1")
+        require(self.epochs is None or self.epochs > 0, "epochs", self.epochs, "more than 0")
+        require(self.max_seq_length >= 2 * ANSWER_TOKENS, "max_seq_length", self.max_seq_length, "at least 256")
+        require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "between 0 and 1")
+        require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "0 or more")
+        require(self.alpha > 0, "alpha", self.alpha, "more than 0")
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
+        require(self.layers == -1 or self.layers >= 1, "layers", self.layers, "-1 (all) or at least 1")
+        require(bool(self.target_modules), "target_modules", "", "one or more names")
+        require(0 < self.type_weight <= 100, "type_weight", self.type_weight, "more than 0, at most 100")
+        require(self.samples >= 0, "samples", self.samples, "0 or more")
+        require(0 <= self.prompt_variants <= 1, "prompt_variants", self.prompt_variants, "0 to 1")
+        require(_bytes(self.trunk_cache) is not None, "trunk_cache", self.trunk_cache, "a size such as 4GB, or off")
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
 
     @property
     def trunk_cache_bytes(self) -> int:
