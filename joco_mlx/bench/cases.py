@@ -49,13 +49,15 @@ def read_cases(path: Path, maximum: int | None = None) -> tuple[Case, ...]:
     return cases
 
 
-def import_cases(source: Path, out: Path) -> tuple[int, int]:
+def import_cases(source: Path, out: Path, *, force: bool = False) -> tuple[int, int]:
     """Write foreign cases as records; return how many, and how many lines had no diff or no message.
 
     Raises:
+        ConflictError: `out` exists and `force` is off.
         InputError: The file cannot be read, a line is of no known form, or there is no case.
         MachineError: The output cannot be written.
     """
+    artifacts.refuse_existing(out, force=force)
     found = read_foreign(source)
     if not found.records:
         raise InputError(f"{source} has no case.", "Name a file of the original harness: benchmark/*/*.jsonl")

@@ -149,11 +149,12 @@ def prompts(
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL of the original harness: diff, expectedMessage.")],
     out: Annotated[Path, typer.Option("--out", help="Cases to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Read the cases of the original harness, or of any other form that is known."""
     from joco_mlx.bench.cases import import_cases
 
-    kept, skipped = import_cases(file, out)
+    kept, skipped = import_cases(file, out, force=force)
     render.say(f"{out}: {kept:,} cases; {skipped:,} lines without a diff or a message were left out.")
 
 

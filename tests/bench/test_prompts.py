@@ -15,7 +15,7 @@ from joco_mlx.bench.prompts import PROMPTS, clean_description, clean_type, find
 from joco_mlx.bench.run import run
 from joco_mlx.commit.record import write_records
 from joco_mlx.config import BenchConfig
-from joco_mlx.errors import InputError, UsageError
+from joco_mlx.errors import ConflictError, InputError, UsageError
 
 # Of the text blocks of CommitMessagePrompt.java and MultiStepCommitGenerator.java as Java reads them, with {diff} and
 # {type} for what is put in.
@@ -143,3 +143,15 @@ def test_cases_of_the_original_harness_are_read(tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text(json.dumps(lines[1]))
     with pytest.raises(InputError, match="has no case"):
         import_cases(tmp_path / "none.jsonl", tmp_path / "x.jsonl")
+
+
+def test_cases_are_never_written_over_what_exists(tmp_path: Path) -> None:
+    """Not over the file that they were read from, which `--out` is easily given by mistake."""
+    case = {"diff": "diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -1 +1 @@\n-a\n+b\n", "expectedMessage": "docs: say b"}
+    old = tmp_path / "old.jsonl"
+    old.write_text(json.dumps(case))
+    with pytest.raises(ConflictError, match=r"old\.jsonl exists already"):
+        import_cases(old, old)
+    assert json.loads(old.read_text()) == case
+    assert import_cases(old, old, force=True) == (1, 0)
+    assert len(read_cases(old)) == 1
