@@ -25,7 +25,7 @@ FIRST_SECOND = 1_700_000_000
 def missing(what: str, repair: str) -> NoReturn:
     """Skip because a judge is missing; fail instead where judges are required (CI and `scripts/check`)."""
     text = f"{what} is missing; {repair}"
-    if os.environ.get("JOCO_REQUIRE_JUDGES") == "1" or os.environ.get("CI") == "true":
+    if os.environ.get("JOCO_REQUIRE_JUDGES") == "1" or os.environ.get("CI", "false") not in ("", "0", "false"):
         pytest.fail(text, pytrace=False)
     pytest.skip(text)
 
