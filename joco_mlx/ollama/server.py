@@ -203,7 +203,7 @@ def how_to_start() -> str:
     if shutil.which("ollama"):
         return "Start it: " + ("open -a Ollama, or ollama serve" if on_a_mac else "ollama serve")
     how = "brew install ollama" if on_a_mac and shutil.which("brew") else "https://ollama.com/download"
-    return f"Install Ollama ({how}), start it with ollama serve, and try again; --print needs no server."
+    return f"Install Ollama ({how}), start it with ollama serve, and try again."
 
 
 def _reason(problem: Exception) -> str:

@@ -90,8 +90,10 @@ def test_a_missing_model_and_a_missing_server_are_told(ollama: FakeOllama) -> No
     with pytest.raises(InputError, match="has no model nothing") as caught:
         open_engine(SuggestConfig(engine="ollama", model="nothing"), progress=Silent())
     assert caught.value.hint == "Make it: joco-mlx ollama create nothing"
-    with pytest.raises(MachineError, match="No Ollama server answers"):
+    with pytest.raises(MachineError, match="No Ollama server answers") as caught:
         open_engine(SuggestConfig(engine="ollama", url="http://127.0.0.1:9"), progress=Silent())
+    assert "ollama serve" in caught.value.hint
+    assert "--print" not in caught.value.hint, "an option of ollama create alone"
 
 
 def test_what_answers_when_little_is_said(
