@@ -90,7 +90,9 @@ def uninstall(repository: Path) -> HookState:
     """
     found = state(repository)
     if found.installed is None:
-        raise InputError(f"{found.path} is not joco-mlx's hook.", "See: joco-mlx hook status")
+        there = os.path.lexists(found.path)
+        wrong = f"{found.path} is not joco-mlx's hook." if there else f"There is no hook at {found.path}."
+        raise InputError(wrong, "See: joco-mlx hook status")
     made_folder = _made_folder(found.installed)
     with artifacts.telling_disk_errors(found.path):
         found.installed.unlink()

@@ -247,6 +247,11 @@ def test_two_foreign_hooks_are_never_lost(
     assert (path.parent / BEFORE).read_text() == "#!/bin/sh\necho one\n"
 
 
+def test_a_hook_that_is_not_there_cannot_be_taken_away(repository: Repository) -> None:
+    with pytest.raises(InputError, match=r"There is no hook at .*prepare-commit-msg\."):
+        hook.uninstall(repository.folder)
+
+
 def test_what_is_no_work_tree_is_told(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "bare.git"], check=True)
     for folder in (tmp_path, tmp_path / "bare.git"):
