@@ -57,6 +57,8 @@ def adopt(
         MachineError: The base must be fetched and there is no network, or the disk is full.
     """
     shown = progress or Silent()
+    if not source.is_dir():
+        raise InputError(f"There is no folder {source}.", "Give the folder of an adapter, PEFT's or mlx-lm's.")
     prepared = _preparation(source)
     name = model or prepared.get("config", {}).get("model")
     if name is None:

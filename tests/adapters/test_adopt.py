@@ -82,6 +82,11 @@ def test_the_base_must_be_known(tmp_path: Path) -> None:
         adopt(peft_adapter(tmp_path / "peft"), out=tmp_path / "run")
 
 
+def test_a_folder_that_is_not_there_is_told_before_its_base_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"There is no folder .*absent\."):
+        adopt(tmp_path / "absent")
+
+
 def test_a_base_of_another_shape_is_refused(tmp_path: Path) -> None:
     other = make_model(tmp_path / "other", "qwen2", dtype="float32", layers=3, hidden=128)
     with pytest.raises(InputError, match="does not fit"):
