@@ -1,12 +1,24 @@
 """Datasets to train on: finished artefacts with a few records."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from conftest import missing
 
 from joco_mlx.artifacts import seal
 from joco_mlx.commit.record import Record, write_records
+
+
+@pytest.fixture(scope="session")
+def parquet() -> ModuleType:
+    """The reader and writer of Parquet files that is pyarrow's own."""
+    try:
+        return importlib.import_module("pyarrow.parquet")
+    except ModuleNotFoundError:
+        missing("pyarrow", "run scripts/setup --dev, or pip install 'joco-mlx[parquet]'")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -124,12 +125,15 @@ def test_a_file_that_only_claims_to_be_parquet(tmp_path: Path) -> None:
     [{"extra": [None]}, {"extra": ["[1]"]}, {"input": [7]}, {"quality_score": ["x"]}, {"scope": None}],
     ids=str,
 )
-def test_columns_of_another_kind_are_told(changed: dict[str, Any], dataset: Path, tmp_path: Path) -> None:
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+def test_columns_of_another_kind_are_told(
+    changed: dict[str, Any], dataset: Path, tmp_path: Path, parquet: ModuleType
+) -> None:
+    import pyarrow as pa
+
     export(dataset, tmp_path / "out", "parquet")
     columns = parquet.read_table(tmp_path / "out" / "validation.parquet").to_pydict() | changed
     kept = {name: values for name, values in columns.items() if values is not None}
-    parquet.write_table(pyarrow.table(kept), tmp_path / "other.parquet")
+    parquet.write_table(pa.table(kept), tmp_path / "other.parquet")
     with pytest.raises(InputError, match=r"other\.parquet"):
         read_any(tmp_path / "other.parquet")
 

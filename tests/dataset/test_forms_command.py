@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,8 +68,7 @@ def test_the_hub_reads_the_card(form: str, dataset: Path, tmp_path: Path) -> Non
     assert "manifest.json" not in card.text
 
 
-def test_the_card_names_the_fields_that_are_there(dataset: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
+def test_the_card_names_the_fields_that_are_there(dataset: Path, tmp_path: Path, parquet: ModuleType) -> None:
     call("export", dataset, "--out", tmp_path / "rows", "--format", "parquet")
     text = (tmp_path / "rows" / "README.md").read_text()
     for column in parquet.read_schema(tmp_path / "rows" / "train.parquet").names:
@@ -80,8 +79,7 @@ def test_the_card_names_the_fields_that_are_there(dataset: Path, tmp_path: Path)
         assert all(f"| `{field}` |" in (tmp_path / form / "README.md").read_text() for field in fields)
 
 
-def test_parquet_is_what_pyarrow_reads(dataset: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
+def test_parquet_is_what_pyarrow_reads(dataset: Path, tmp_path: Path, parquet: ModuleType) -> None:
     call("export", dataset, "--out", tmp_path / "out", "--format", "parquet")
     rows = parquet.read_table(tmp_path / "out" / "train.parquet").to_pylist()
     records = list(read_records(dataset / "train.jsonl"))
