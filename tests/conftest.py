@@ -1,9 +1,12 @@
 """What tests share: real git repositories with fixed dates, and judges that must be there in CI."""
 
 import os
+import platform
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,6 +22,8 @@ settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 
 JUDGES = Path(__file__).parent / "judges" / "node_modules"
+SERVER_WHEELS = {("linux", "x86_64"), ("darwin", "arm64")}
+"""As pyproject.toml asks for xllamacpp."""
 FIRST_SECOND = 1_700_000_000
 
 
@@ -58,6 +63,15 @@ def ggml() -> "Ggml":
         return Ggml()
     except (ImportError, OSError):
         missing("libggml-python", "run scripts/check, or pip install libggml-python")
+
+
+@pytest.fixture(scope="session")
+def llama_server_wheel() -> None:
+    """The package with llama.cpp's server; never imported here: beside another llama.cpp in one process it aborts."""
+    if find_spec("xllamacpp") is None:
+        if (sys.platform, platform.machine()) not in SERVER_WHEELS:
+            pytest.skip("there is no wheel of llama.cpp's server for this machine")
+        missing("llama.cpp's server", "run scripts/check, or pip install xllamacpp")
 
 
 @dataclass

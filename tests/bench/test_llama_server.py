@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from bench_records import record
-from conftest import missing
-from judges.llama_server import LlamaServer, ServerError
+from judges.llama_server import LlamaServer
 from models_fixture import make_run
 
 from joco_mlx.bench import servers
@@ -40,14 +39,9 @@ def gguf(trained: Run) -> Path:
 
 
 @pytest.fixture
-def server(gguf: Path) -> Iterator[LlamaServer]:
-    try:
-        with LlamaServer(gguf, threads=1) as started:
-            yield started
-    except (ModuleNotFoundError, ServerError) as problem:
-        if "xllamacpp" not in str(problem):
-            raise
-        missing("llama.cpp's server", "run scripts/check, or pip install xllamacpp")
+def server(gguf: Path, llama_server_wheel: None) -> Iterator[LlamaServer]:
+    with LlamaServer(gguf, threads=1) as started:
+        yield started
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -106,6 +105,7 @@ def test_the_section_says_failures_first(claims: ModuleType, tmp_path: Path, mon
     assert (name, valid.partition(" ")[0], seconds) == ("tuned", "1.000", "0.25")
 
 
+@pytest.mark.usefixtures("llama_server_wheel")
 def test_a_whole_proof_of_a_tiny_run(
     claims: ModuleType,
     tmp_path: Path,
@@ -115,8 +115,6 @@ def test_a_whole_proof_of_a_tiny_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Asked twice: the second time everything is there, and nothing is asked again."""
-    if find_spec("xllamacpp") is None:  # not imported: beside another llama.cpp in one process it aborts
-        pytest.skip("no wheel of llama.cpp's server for this machine")
     data = make_dataset([bench_record(number) for number in range(100, 120)])
     for path, numbers in ((data / "validation.jsonl", range(200, 205)), (tmp_path / "cases.jsonl", range(3))):
         with path.open("wb") as file:
