@@ -72,7 +72,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         else None
     )
     if mounted is None or mounted.returncode:
-        pytest.skip("a small disk cannot be mounted here")
+        pytest.skip("a small disk cannot be mounted here: that takes Linux, and root's rights")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
