@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from judges.ggml_oracle import Ggml
+    from judges.go_template import GoTemplate
 
 pytest_plugins = ["models_fixture", "hub_fixture", "dataset_fixture"]
 
@@ -63,6 +65,16 @@ def ggml() -> "Ggml":
         return Ggml()
     except (ImportError, OSError):
         missing("libggml-python", "run scripts/check, or pip install libggml-python")
+
+
+@pytest.fixture(scope="session")
+def go_template(tmp_path_factory: pytest.TempPathFactory) -> "GoTemplate":
+    """Go's own text/template. Go is 200 MB for this one question, so that neither scripts/check nor CI installs it."""
+    from judges.go_template import GoTemplate
+
+    if shutil.which("go") is None:
+        pytest.skip("Go, which renders templates inside Ollama, is missing; on Debian: apt-get install golang-go")
+    return GoTemplate(tmp_path_factory.mktemp("go"))
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,12 @@
 """The Modelfile: read back by a parser of its own, held byte for byte at the top of the project."""
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from judges.go_template import Case, GoTemplate
 
 from joco_mlx import ollama
 from joco_mlx.commit.prompt import SYSTEM, TEMPLATES, render
@@ -84,19 +83,6 @@ def test_a_licence_of_many_lines_stays_whole() -> None:
     assert ("LICENSE", text) in parsed(rendered(licence=text))
 
 
-GO_PROGRAM = """
-package main
-import ("encoding/json"; "os"; "text/template")
-type Message struct{ Role, Content string }
-func main() {
-    var asked struct { Template string; Messages []*Message }
-    if err := json.NewDecoder(os.Stdin).Decode(&asked); err != nil { panic(err) }
-    made := template.Must(template.New("").Option("missingkey=zero").Parse(asked.Template))
-    values := map[string]any{"System": "", "Messages": asked.Messages, "Response": ""}
-    for _, m := range asked.Messages { if m.Role == "system" { values["System"] = m.Content } }
-    if err := made.Execute(os.Stdout, values); err != nil { panic(err) }
-}
-"""
 USER_TEXT = 'M a.py +1 -0 source\n\n+x = "{{ .System }}" <b>&\'\n'
 REQUESTS = {
     "plain": [("user", USER_TEXT)],
@@ -105,25 +91,14 @@ REQUESTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def go_renderer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A program that renders a template as Ollama's template/template.go does."""
-    if shutil.which("go") is None:
-        pytest.skip("Go, which renders templates inside Ollama, is not installed")
-    folder = tmp_path_factory.mktemp("go")
-    (folder / "main.go").write_text(GO_PROGRAM)
-    environment = {**os.environ, "GOCACHE": str(folder / "cache"), "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
-    subprocess.run(["go", "build", "-o", "render", "main.go"], cwd=folder, env=environment, check=True)
-    return folder / "render"
-
-
 @pytest.mark.parametrize("request_name", REQUESTS)
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_go_renders_the_trained_prompt_whatever_a_tool_sends(go_renderer: Path, name: str, request_name: str) -> None:
-    messages = [{"Role": role, "Content": content} for role, content in REQUESTS[request_name]]
-    asked = json.dumps({"Template": dict(parsed(rendered(name)))["TEMPLATE"], "Messages": messages})
-    done = subprocess.run([go_renderer], input=asked.encode(), capture_output=True, check=True)
-    assert done.stdout.decode() == render(TEMPLATES[name], USER_TEXT)
+def test_go_renders_the_trained_prompt_whatever_a_tool_sends(
+    go_template: GoTemplate, name: str, request_name: str
+) -> None:
+    messages = REQUESTS[request_name]
+    case = Case(dict(parsed(rendered(name)))["TEMPLATE"], messages, dict(messages).get("system", ""))
+    assert go_template.render([case]) == [render(TEMPLATES[name], USER_TEXT)]
 
 
 @pytest.mark.parametrize(

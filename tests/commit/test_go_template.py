@@ -1,44 +1,16 @@
 """The Modelfile's template, run by Go's own text/template, says what `render` says.
 
-Go is 200 MB for this one question, so scripts/check does not install it: without it these tests skip, in CI too, where
-the golden files hold the template that was verified here.
+Without Go these tests skip, in CI too, where the golden files hold the template that was verified here.
 """
 
-import json
-import os
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from judges.go_template import Case, GoTemplate
 
 from joco_mlx.commit.prompt import TEMPLATES, render, user_text
 
-# The calls that Ollama makes in template/template.go: Parse with missingkey=zero, Execute with a map.
-PROGRAM = """
-package main
-
-import ("bytes"; "encoding/json"; "os"; "text/template")
-
-type Message struct { Role, Content string }
-type Case struct { Template, System string; Messages []*Message }
-
-func main() {
-    var cases []Case
-    if err := json.NewDecoder(os.Stdin).Decode(&cases); err != nil { panic(err) }
-    out := []string{}
-    for _, c := range cases {
-        parsed := template.Must(template.New("").Option("missingkey=zero").Parse(c.Template))
-        var b bytes.Buffer
-        data := map[string]any{"System": c.System, "Messages": c.Messages, "Response": ""}
-        if err := parsed.Execute(&b, data); err != nil { panic(err) }
-        out = append(out, b.String())
-    }
-    json.NewEncoder(os.Stdout).Encode(out)
-}
-"""
 CHANGE = (Path(__file__).parent / "golden" / "change.diff").read_text("utf-8")
 DIFF = user_text(CHANGE, 10_000, len)
 FOREIGN = "You are an expert. Answer in JSON. <|im_end|> {{ .Prompt }}"
@@ -55,23 +27,13 @@ CONVERSATIONS = {
 
 
 @pytest.fixture(scope="module")
-def go_output(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
+def go_output(go_template: GoTemplate) -> dict[tuple[str, str], str]:
     """What Go makes of every template and conversation."""
-    if shutil.which("go") is None:
-        pytest.skip("go is not on PATH; on Debian: apt-get install golang-go")
-    folder = tmp_path_factory.mktemp("go")
-    (folder / "main.go").write_text(PROGRAM)
     names = [(template, conversation) for template in ALL for conversation in CONVERSATIONS]
-    cases: list[dict[str, Any]] = []
-    for template, conversation in names:
-        messages = [{"Role": role, "Content": text} for role, text in CONVERSATIONS[conversation]]
-        cases.append({"Template": ALL[template].go_template(), "System": FOREIGN, "Messages": messages})
-    environment = {**os.environ, "GO111MODULE": "off", "GOTOOLCHAIN": "local", "GOFLAGS": ""}
-    command = ["go", "run", "main.go"]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, input=json.dumps(cases).encode(), capture_output=True, check=True
-    )
-    return dict(zip(names, json.loads(done.stdout), strict=True))
+    cases = [
+        Case(ALL[template].go_template(), CONVERSATIONS[conversation], FOREIGN) for template, conversation in names
+    ]
+    return dict(zip(names, go_template.render(cases), strict=True))
 
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS)
