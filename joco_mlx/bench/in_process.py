@@ -105,8 +105,8 @@ def _asking(engine: MlxEngine, config: BenchConfig, prior: TypePrior | None) -> 
         how: Any = {"temperature": config.temperature, "max_tokens": config.max_tokens, "seeds": seeds}
         if form is None or prior is None:
             return engine.answers(prompts, form=form, **how)
-        paths = [type_first.paths_of(question.record.input) for question in questions]
-        return type_first.answers(engine, prompts, paths, form=form, prior=prior, tried=config.tried_types, **how)
+        diffs = [question.record.input for question in questions]
+        return type_first.answers(engine, prompts, diffs, form=form, prior=prior, tried=config.tried_types, **how)
 
     def answer(questions: Sequence[Question]) -> list[str]:
         return [form.shortened(one.text, was_cut=one.was_cut) if form else one.text for one in drafts(questions)]

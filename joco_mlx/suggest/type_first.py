@@ -10,9 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from joco_mlx.commit.diff import parse_diff
 from joco_mlx.commit.grammar import TYPES
-from joco_mlx.commit.path_rules import type_by_paths
 from joco_mlx.models.batched import Reading
 from joco_mlx.models.drafts import Constraint, Draft
 from joco_mlx.suggest.grammar import Form
@@ -29,15 +27,10 @@ class Reader(Protocol):
         """Return what holds an answer to a grammar."""
 
 
-def paths_of(diff: str) -> str:
-    """Return what the path rules say of a diff."""
-    return type_by_paths(parse_diff(diff))
-
-
 def answers(
     engine: Reader,
     prompts: Sequence[str],
-    paths: Sequence[str],
+    diffs: Sequence[str],
     *,
     form: Form,
     prior: TypePrior,
@@ -51,7 +44,7 @@ def answers(
     Args:
         engine: Reads and writes.
         prompts: From `commit.prompt.render`.
-        paths: What the path rules say of each diff: `paths_of`.
+        diffs: What each of them shows, whole.
         form: What headers are allowed, types among it.
         prior: Corrects what the model says of the types.
         tried: How many types, the likeliest first, get words; 1 takes the likeliest type without looking at words.
@@ -60,7 +53,7 @@ def answers(
         seeds: Of the draws, one for each prompt.
     """
     reading = engine.read(prompts)
-    beliefs = prior.log_posterior(reading.log_probabilities(TYPES), paths)
+    beliefs = prior.believed(reading.log_probabilities(TYPES), diffs)
     chosen = [likeliest(row, form.types, tried) for row in beliefs]
     rows = [number for number, kinds in enumerate(chosen) for _ in kinds]
     forms = [replace(form, types=(kind,)) for kinds in chosen for kind in kinds]

@@ -13,10 +13,12 @@ from joco_mlx.models.drafts import Draft
 from joco_mlx.progress import Silent
 from joco_mlx.suggest.engines import MlxEngine, choose
 from joco_mlx.suggest.grammar import Form
-from joco_mlx.suggest.type_first import answers, best, likeliest, paths_of
+from joco_mlx.suggest.type_first import answers, best, likeliest
 from joco_mlx.suggest.type_prior import TypePrior
 
 NOTHING = TypePrior(1.0, {}, {})
+CODE = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-a\n+b\n"
+"""A change that the path rules call a fix."""
 
 
 class Read:
@@ -48,7 +50,7 @@ class Fake:
 
 def ask(read: Read, *, tried: int, prior: TypePrior = NOTHING, form: Form | None = None) -> list[str]:
     made = answers(
-        Fake(read), [""] * len(read.shares), ["fix"] * len(read.shares),  # type: ignore[arg-type]
+        Fake(read), [""] * len(read.shares), [CODE] * len(read.shares),  # type: ignore[arg-type]
         form=form or Form(), prior=prior, tried=tried, temperature=0.0, max_tokens=9, seeds=[0] * len(read.shares),
     )  # fmt: skip
     return [one.text for one in made]
@@ -79,19 +81,12 @@ def test_equals_are_taken_in_order() -> None:
     assert best([1.0, 3.0, 3.0, 9.0], [0, 0, 0, 1], 0) == 1
 
 
-def test_the_paths_of_a_diff() -> None:
-    assert (
-        paths_of("diff --git a/docs/a.md b/docs/a.md\n--- a/docs/a.md\n+++ b/docs/a.md\n@@ -1 +1 @@\n-a\n+b\n")
-        == "docs"
-    )
-
-
 @pytest.mark.parametrize("kind", ["ci", "refactor"])
 def test_a_model_writes_on_from_the_type(tiny_model: Callable[..., Path], kind: str) -> None:
     engine = MlxEngine(choose(str(tiny_model("qwen2")), progress=Silent()), progress=Silent())
     prompts = [render(engine.template, text) for text in ("+ one", "+ two, and more")]
     made = answers(
-        engine, prompts, ["fix", "docs"], form=Form(), prior=TypePrior(1.0, {kind: 99.0}, {}), tried=2,
+        engine, prompts, [CODE, ""], form=Form(), prior=TypePrior(1.0, {kind: 99.0}, {}), tried=2,
         temperature=0.0, max_tokens=10, seeds=[0, 0],
     )  # fmt: skip
     assert [parse(one.text).type for one in made] == [kind, kind]  # type: ignore[union-attr]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from joco_mlx.commit.grammar import TYPES
 from joco_mlx.errors import InputError
-from joco_mlx.suggest.type_prior import PENALTY, TypePrior, fit
+from joco_mlx.suggest.type_prior import PENALTY, TypePrior, fit, paths_of
+from joco_mlx.suggest.type_words import TypeWords
 
 FEAT, FIX, DOCS = (TYPES.index(kind) for kind in ("feat", "fix", "docs"))
 NEVER = -1_000.0
@@ -90,10 +92,49 @@ def test_the_fit_is_the_maximum() -> None:
     assert (missing * log_probabilities).sum() == pytest.approx(PENALTY * (prior.scale - 1), abs=0.05)
 
 
+DOCS_DIFF = "diff --git a/docs/a.md b/docs/a.md\n--- a/docs/a.md\n+++ b/docs/a.md\n@@ -1 +1 @@\n-a\n+b\n"
+
+
+def test_the_paths_of_a_diff() -> None:
+    assert paths_of(DOCS_DIFF) == "docs"
+
+
+def test_words_and_paths_of_the_diff_are_added() -> None:
+    """0.2 * 4 (paths) * 3 (the words' odds of 9, square root) = 2.4 against 0.8."""
+    words = TypeWords(("feat", "fix"), (0.0, math.log(9)), {})
+    prior = TypePrior(1.0, {}, {"docs": {"fix": math.log(4)}}, words=words, words_scale=0.5)
+    found = np.exp(prior.believed(np.array([said(feat=0.8, fix=0.2)]), [DOCS_DIFF]))
+    assert found[0, FIX] == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("trusted", ["model", "words"])
+def test_of_two_that_disagree_the_one_is_believed_that_people_agree_with(trusted: str) -> None:
+    dice = np.random.default_rng(0)
+    wanted = [("feat", "fix")[place] for place in dice.integers(0, 2, 400)]
+    right = np.array([said(**{"feat": 0.3, "fix": 0.3, kind: 0.7}) for kind in wanted])
+    wrong = right[dice.permutation(400)]
+    prior = fit(*(right, ["fix"] * 400, wanted, wrong) if trusted == "model" else (wrong, ["fix"] * 400, wanted, right))
+    strong, weak = (prior.scale, prior.words_scale) if trusted == "model" else (prior.words_scale, prior.scale)
+    assert strong > 3
+    assert abs(weak) < 0.5
+
+
+def test_words_that_repeat_the_model_share_its_scale() -> None:
+    """Both are penalised alike, each for its distance from where it began."""
+    dice = np.random.default_rng(1)
+    scores = dice.normal(size=(300, len(TYPES)))
+    wanted = [TYPES[place] for place in (scores + dice.normal(size=scores.shape)).argmax(axis=1)]
+    alone = fit(scores, ["fix"] * 300, wanted)
+    both = fit(scores, ["fix"] * 300, wanted, scores)
+    assert both.scale + both.words_scale == pytest.approx(alone.scale, abs=0.02)
+    assert both.scale - 1 == pytest.approx(both.words_scale, abs=0.01)
+
+
 def test_a_file_keeps_it_and_another_file_is_refused(tmp_path: Path) -> None:
     prior = TypePrior(0.5, {"fix": 1.0}, {"docs": {"docs": 2.0}}, 30)
-    prior.write(tmp_path / "prior.json")
-    assert TypePrior.read(tmp_path / "prior.json") == prior
+    for one in (prior, replace(prior, words=TypeWords(("fix",), (0.5,), {"bug": (1.0, 2.0)}), words_scale=0.25)):
+        one.write(tmp_path / "prior.json")
+        assert TypePrior.read(tmp_path / "prior.json") == one
     for text in ("nonsense", json.dumps({"scale": "x"}), "[]"):
         (tmp_path / "other.json").write_text(text)
         with pytest.raises(InputError, match="holds no prior of types"):
