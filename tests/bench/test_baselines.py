@@ -6,9 +6,11 @@ import pytest
 from bench_records import record
 
 from joco_mlx.bench.baselines import NAMES, make, named
+from joco_mlx.bench.learned import type_words
 from joco_mlx.commit.message import is_valid, parse
 from joco_mlx.commit.record import Record
 from joco_mlx.errors import InputError, MachineError, UsageError
+from joco_mlx.suggest.type_words import WORD, text_of
 
 TRAIN = [record(number) for number in range(120)]
 CASES = [record(number) for number in range(200, 240)]
@@ -74,6 +76,23 @@ def test_neighbour_lends_the_nearest_message() -> None:
 def test_words_beat_the_majority() -> None:
     assert accuracy("majority") < 0.5
     assert accuracy("tfidf") > 0.9
+
+
+@pytest.mark.parametrize("kinds", [2, 3])
+def test_words_are_as_scikit_learn_has_them(kinds: int) -> None:
+    """Its own pipeline on the same texts, of two types (one row of weights) and of more."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    names = [*dict.fromkeys(parse(one.output).type for one in TRAIN)][:kinds]  # type: ignore[union-attr]
+    train = [one for one in TRAIN if parse(one.output).type in names]  # type: ignore[union-attr]
+    vectors = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True, min_df=1 if len(train) < 50 else 2)
+    pipeline = make_pipeline(vectors, LogisticRegression(C=1.0, max_iter=1_000))
+    pipeline.fit([text_of(one.input) for one in train], [parse(one.output).type for one in train])  # type: ignore[union-attr]
+    diffs = [one.input for one in CASES]
+    wanted = pipeline.predict_log_proba(list(map(text_of, diffs)))
+    assert type_words(train).log_probabilities(diffs, pipeline.classes_) == pytest.approx(wanted, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", NAMES)
