@@ -1,38 +1,52 @@
 """A prior of types is fitted for one model, on records that it was not trained on.
 
-Decides which records: those of the validation split whose messages are conventional, and none that were trained on.
-Leaves what is fitted to `suggest.type_prior`.
+Decides which records: those of the validation split whose messages are conventional, and none that were trained on. The
+words of a diff are learned from the training split, and for the fit without the repository of the record, because a
+validation split shares its repositories with training: words that only one repository uses would be trusted too much
+elsewhere. Leaves what is fitted to `suggest.type_prior`.
 """
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from joco_mlx.bench.cases import Case, read_cases
 from joco_mlx.bench.in_process import in_process
+from joco_mlx.bench.learned import type_words
 from joco_mlx.bench.run import without_leaks
+from joco_mlx.bench.subject import Subject
 from joco_mlx.commit.grammar import TYPES
+from joco_mlx.commit.message import parse
 from joco_mlx.commit.prompt import diff_budget, render, user_text
+from joco_mlx.commit.record import Record, read_records
 from joco_mlx.config import BenchConfig
 from joco_mlx.errors import InputError
 from joco_mlx.progress import Progress, Silent, task
 from joco_mlx.suggest.engines import MlxEngine, choose
-from joco_mlx.suggest.type_first import paths_of
-from joco_mlx.suggest.type_prior import Floats, TypePrior, fit
+from joco_mlx.suggest.type_prior import Floats, TypePrior, fit, paths_of
+
+FOLDS = 5
+"""Of the repositories; each time words are learned from four of them and asked of the fifth."""
 
 
-def calibrate(config: BenchConfig, cases: Path, out: Path, *, progress: Progress | None = None) -> TypePrior:
+def calibrate(
+    config: BenchConfig, cases: Path, out: Path, *, with_words: bool = False, progress: Progress | None = None
+) -> TypePrior:
     """Fit a prior of types to a model and write it to `out`.
 
     Args:
         config: Which model, its batches, its dataset, and how many cases.
         cases: Held-out records: the validation split of the dataset that the model was trained on.
         out: File to write.
+        with_words: Also learn what the words of the training diffs say.
         progress: Who watches.
 
     Raises:
-        InputError: The model or the cases cannot be read, cases were trained on, or none has a known type.
+        InputError: The model, its dataset or the cases cannot be read, cases were trained on, or none has a known type.
+        MachineError: scikit-learn, which learns the words, is not installed.
     """
     shown = progress or Silent()
     subject = in_process(config, progress=shown)
@@ -42,14 +56,57 @@ def calibrate(config: BenchConfig, cases: Path, out: Path, *, progress: Progress
         raise InputError(
             f"{cases} has no message with a type.", "Name a validation split: --cases dataset/validation.jsonl"
         )
+    learned_from = _training_records(subject, cases) if with_words else []
+    elsewhere = _words_of_others(learned_from, typed, shown) if learned_from else None
     engine = MlxEngine(choose(config.model, progress=shown), progress=shown)
     prior = fit(
         _said(engine, typed, config, shown),
         [paths_of(case.record.input) for case in typed],
         [case.type or "" for case in typed],
+        elsewhere,
     )
+    if learned_from:
+        prior = replace(prior, words=type_words(learned_from))
     prior.write(out)
     return prior
+
+
+def _training_records(subject: Subject, cases: Path) -> list[Record]:
+    """Return the records that the model was trained on whose messages have a type of ours."""
+    split = (subject.train or cases.parent) / "train.jsonl"
+    found = [record for record in read_records(split) if (message := parse(record.output)) and message.type in TYPES]
+    if not found:
+        raise InputError(f"{split} has no message with a type.", "Name the dataset that was trained on: --train DIR")
+    return found
+
+
+def _words_of_others(train: Sequence[Record], cases: Sequence[Case], progress: Progress) -> Floats:
+    """Return what words say of each case that were learned from other repositories than its own, (cases, types).
+
+    A dataset of one repository teaches its own: what is asked there later is of that repository too.
+    """
+    found = np.zeros((len(cases), len(TYPES)))
+    folds = _folds(record.metadata.repository for record in train)
+    with task(progress, "Learning words", len(folds), "folds") as shown:
+        for fold in folds:
+            held = fold if len(folds) > 1 else frozenset[str]()
+            words = type_words([record for record in train if record.metadata.repository not in held])
+            rows = [row for row, case in enumerate(cases) if _place(folds, case) == fold]
+            found[rows] = words.log_probabilities([cases[row].record.input for row in rows], TYPES)
+            shown.advance()
+    return found
+
+
+def _folds(repositories: Iterable[str]) -> list[frozenset[str]]:
+    """Return the repositories in at most `FOLDS` groups, drawn with a fixed seed."""
+    names = sorted(set(repositories))
+    random.Random(0).shuffle(names)  # noqa: S311  (groups, no secrets)
+    return [frozenset(names[start::FOLDS]) for start in range(min(FOLDS, len(names)))]
+
+
+def _place(folds: Sequence[frozenset[str]], case: Case) -> frozenset[str]:
+    """Return the group that holds the case's repository; the first where none does, which taught nothing of it."""
+    return next((fold for fold in folds if case.record.metadata.repository in fold), folds[0])
 
 
 def _said(engine: MlxEngine, cases: Sequence[Case], config: BenchConfig, progress: Progress) -> Floats:

@@ -65,6 +65,9 @@ def calibrate(
     max_cases: Annotated[int | None, option(BenchConfig, "max_cases", "--max")] = None,
     train: Annotated[Path | None, option(BenchConfig, "train")] = None,
     batch_size: Annotated[int | None, option(BenchConfig, "batch_size")] = None,
+    words: Annotated[
+        bool, typer.Option("--words", help="Also learn what the words of the training diffs say; needs scikit-learn.")
+    ] = False,
     allow_leak: Annotated[bool | None, option(BenchConfig, "allow_leak", "--allow-leak")] = None,
 ) -> None:
     """Fit what a model says of the types to what people chose, on records it was not trained on."""
@@ -73,7 +76,7 @@ def calibrate(
     from joco_mlx.bench.calibrate import calibrate as fit
 
     with render.progress() as progress:
-        prior = fit(config, cases, out, progress=progress)
+        prior = fit(config, cases, out, with_words=words, progress=progress)
     render.say(f"{out}: fitted on {prior.records:,} records, scale {prior.scale:.2f}.")
     render.say("Next: joco-mlx bench run --type-prior " + str(out))
 

@@ -1,0 +1,101 @@
+"""A prior of types for a real engine: it learns from held-out records, and words from repositories of others."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench_records import record
+
+from joco_mlx.bench import calibrate as module
+from joco_mlx.bench.calibrate import calibrate
+from joco_mlx.commit.grammar import TYPES
+from joco_mlx.commit.record import Record, write_records
+from joco_mlx.config import BenchConfig
+from joco_mlx.errors import InputError
+from joco_mlx.suggest.type_prior import TypePrior
+from joco_mlx.suggest.type_words import TypeWords
+
+HELD_OUT = [record(number) for number in range(200, 224)]
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    return written(tmp_path / "cases.jsonl", HELD_OUT)
+
+
+@pytest.fixture
+def config(tiny_model: Callable[..., Path], make_dataset: Callable[[Sequence[Record]], Path]) -> BenchConfig:
+    return BenchConfig(model=str(tiny_model("qwen2")), train=make_dataset([record(number) for number in range(60)]))
+
+
+def written(path: Path, records: Sequence[Record]) -> Path:
+    with path.open("wb") as file:
+        write_records(file, records)
+    return path
+
+
+def right(prior: TypePrior, records: Sequence[Record]) -> float:
+    """The share of types that are believed most, where the model is undecided."""
+    undecided = np.full((len(records), len(TYPES)), -np.log(len(TYPES)))
+    found = prior.believed(undecided, [one.input for one in records])
+    return float(
+        np.mean([TYPES[place] == one.metadata.type for place, one in zip(found.argmax(1), records, strict=True)])
+    )
+
+
+def test_what_is_fitted_is_written_and_knows_the_types(config: BenchConfig, cases: Path, tmp_path: Path) -> None:
+    prior = calibrate(config, cases, tmp_path / "types.json")
+    assert TypePrior.read(tmp_path / "types.json") == prior
+    assert (prior.records, prior.words, prior.words_scale) == (24, None, 0.0)
+    assert right(prior, [record(number) for number in range(300, 324)]) > 0.5
+
+
+def test_words_of_the_training_split_are_learned_too(config: BenchConfig, cases: Path, tmp_path: Path) -> None:
+    prior = calibrate(config, cases, tmp_path / "types.json", with_words=True)
+    assert prior.words is not None
+    assert prior.words_scale > 0
+    assert right(prior, [record(number) for number in range(300, 324)]) > 0.9
+    kept = TypePrior.read(tmp_path / "types.json")
+    assert kept.words_scale == prior.words_scale
+    assert right(kept, HELD_OUT) == right(prior, HELD_OUT)
+
+
+def test_words_are_never_learned_from_the_repository_of_the_case(
+    config: BenchConfig, cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_diff = {one.input: one.metadata.repository for one in HELD_OUT}
+
+    class Watched(TypeWords):
+        def log_probabilities(self, diffs: Sequence[str], types: Sequence[str]) -> np.ndarray:
+            assert not {of_diff[diff] for diff in diffs} & set(self.types)
+            asked.extend(diffs)
+            return np.zeros((len(diffs), len(types)))
+
+    asked: list[str] = []
+    monkeypatch.setattr(
+        module, "type_words", lambda train: Watched(tuple({one.metadata.repository for one in train}), (), {})
+    )
+    calibrate(config, cases, tmp_path / "types.json", with_words=True)
+    assert sorted(asked) == sorted(of_diff)
+
+
+def test_one_repository_teaches_itself(
+    config: BenchConfig, tmp_path: Path, make_dataset: Callable[..., Path], tiny_model: Callable[..., Path]
+) -> None:
+    alone = [record(number, repository="tool") for number in range(60)]
+    own = BenchConfig(model=config.model, train=make_dataset(alone, name="alone"))
+    held = written(tmp_path / "own.jsonl", [record(number, repository="tool") for number in range(200, 224)])
+    assert calibrate(own, held, tmp_path / "types.json", with_words=True).words_scale > 0
+
+
+def test_without_a_typed_message_there_is_nothing_to_fit(
+    config: BenchConfig, cases: Path, tmp_path: Path, make_dataset: Callable[..., Path]
+) -> None:
+    untyped = written(tmp_path / "untyped.jsonl", [record(900, "no type here")])
+    with pytest.raises(InputError, match="has no message with a type"):
+        calibrate(config, untyped, tmp_path / "types.json")
+    empty = BenchConfig(model=config.model, train=make_dataset([record(0, "none either")], name="empty"))
+    with pytest.raises(InputError, match=r"train\.jsonl has no message with a type"):
+        calibrate(empty, cases, tmp_path / "types.json", with_words=True)
+    assert not (tmp_path / "types.json").exists()
