@@ -34,6 +34,8 @@ from joco_mlx.models.runs import Run, open_run
 from joco_mlx.progress import Silent
 
 ENOUGH_CASES = 300
+CALIBRATED = 600
+"""Validation records that the prior of types is fitted to."""
 MAX_TOKENS = 48
 """No header is longer; an untuned model writes to any limit."""
 BASELINES = ("majority", "paths", "style", "tfidf", "neighbour")
@@ -110,8 +112,8 @@ def fitted(tuned: Run, train: Path, out: Path) -> Path:
     path = out / "types.json"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        config = BenchConfig(model=str(tuned.folder), train=train, max_cases=ENOUGH_CASES, allow_leak=True)
-        calibrate(config, train / "validation.jsonl", path)
+        config = BenchConfig(model=str(tuned.folder), train=train, max_cases=CALIBRATED, allow_leak=True)
+        calibrate(config, train / "validation.jsonl", path, with_words=True)
     return path
 
 
