@@ -193,9 +193,18 @@ def _describe(folder: Path) -> tuple[Path, tuple[str, ...]]:
             return Path(repo.git_dir), tuple(url for remote in remotes for url in remote.urls)
     except (git.exc.GitError, configparser.Error, OSError, ValueError) as problem:
         raise InputError(
-            f"{folder} is no git repository ({type(problem).__name__}).",
+            f"{folder} is no git repository: {_why_not(folder, problem)}.",
             "Name the folder of a clone; make one with: git clone URL",
         ) from problem
+
+
+def _why_not(folder: Path, problem: Exception) -> str:
+    """Return what a person can look for; GitPython's own words are often no more than the path."""
+    if not folder.exists():
+        return "there is no such folder"
+    lines = str(problem).strip().splitlines()
+    named = not lines or lines[0] in (str(folder), str(folder.resolve()))
+    return "git keeps no history in it" if named else lines[0]
 
 
 def _name(folder: Path, remotes: tuple[str, ...]) -> str:

@@ -111,7 +111,7 @@ def test_nothing_is_written_when_nothing_is_kept(repository: Repository, tmp_pat
 
 
 def test_a_broken_second_repository_leaves_nothing(history: Repository, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="absent is no git repository"):
+    with pytest.raises(InputError, match=r"absent is no git repository: there is no such folder\."):
         extract_to_file(ExtractConfig(), [history.folder, tmp_path / "absent"], tmp_path / "out.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["repository"]
 

@@ -65,7 +65,7 @@ def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
 
 def test_a_folder_inside_a_repository_is_not_taken_for_it(filled: Repository) -> None:
     filled.write("inner/file", "x")
-    with pytest.raises(InputError, match="no git repository"):
+    with pytest.raises(InputError, match=r"inner is no git repository: git keeps no history in it\."):
         open_repository(filled.folder / "inner")
 
 
