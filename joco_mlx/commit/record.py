@@ -192,7 +192,7 @@ class _Fields:
     def allow_only(self, *names: str) -> None:
         for name in self.values:
             if name not in names:
-                raise InputError(f"{self._where}: a record has no field {name!r}.", _REPAIR)
+                raise InputError(f"{self._where}: {name!r} is no field of a record.", _REPAIR)
 
     def inner(self, name: str) -> "_Fields":
         return _Fields(self.take(name), self._where, self._name(name))

@@ -155,7 +155,7 @@ def agree(value: Any) -> None:
         pytest.param(broken(("metadata", "scope")), "line 3: the field metadata.scope is missing", id="field missing"),
         pytest.param(broken(("output",)), "line 3: the field output is missing", id="output missing"),
         pytest.param(broken(("metadata",), 7), "line 3: metadata is 7, not an object", id="metadata a number"),
-        pytest.param(broken(("language",), "en"), "no field 'language'", id="unknown field"),
+        pytest.param(broken(("language",), "en"), "'language' is no field of a record", id="unknown field"),
         pytest.param(broken(("metadata", "quality_score"), 101), "quality_score is 101, not a", id="score too high"),
         pytest.param(broken(("metadata", "author"), "Ada"), "metadata.author is 'Ada', not 16", id="author in clear"),
     ],
