@@ -80,6 +80,9 @@ def _values(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _decoded(raw: bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(raw.removeprefix(codecs.BOM_UTF8).decode(), parse_constant=_refuse, parse_float=_finite)
+    except UnicodeDecodeError as problem:
+        what = f"{problem.reason} at byte {problem.start + 1}"
+        raise InputError(f"{where} is not UTF-8: {what}.", "Save the file as UTF-8, or remove that line.") from None
     except (ValueError, RecursionError) as problem:
         raise InputError(f"{where} is not JSON: {problem}.", "Correct that line or remove it.") from None
     if not isinstance(value, dict):

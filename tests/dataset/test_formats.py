@@ -209,6 +209,13 @@ def test_a_line_of_no_known_form_is_named(text: str, told: str, tmp_path: Path) 
         read_foreign(path)
 
 
+def test_a_line_in_latin_1_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'{"text": "caf\xe9"}\n')
+    with pytest.raises(InputError, match=r"line 1 is not UTF-8: invalid continuation byte at byte 14\."):
+        read_foreign(path)
+
+
 def test_an_import_is_one_file_of_records(tmp_path: Path) -> None:
     empty = {**LINES["case"], "diff": ""}
     first = lines(tmp_path / "cases.jsonl", LINES["case"], empty)
