@@ -57,30 +57,16 @@ def author_file_leakage(train: Sequence[Record], validation: Sequence[Record]) -
     if not validation:
         return 0.0, ""
     dated = [record for record in validation if _moment(record) and _has_author(record)]
-    known: dict[tuple[str, str, str], list[datetime]] = defaultdict(list)
-    for record in train:
-        moment = _moment(record)
-        if moment and _has_author(record):
-            for key in _touched(record):
-                known[key].append(moment)
+    known = _moments_of_changes(train)
     if not dated or not known:
         return None, "author_file_leakage_share: no authors with dates"
-    for moments in known.values():
-        moments.sort()
     leaked = sum(any(_is_within(known.get(key, ()), record) for key in _touched(record)) for record in dated)
     return leaked / len(dated), ""
 
 
 def continued(train: Sequence[Record], validation: Sequence[Record]) -> frozenset[int]:
     """Return the places in `train` of what the same author changed in the same file within `DAYS` of `validation`."""
-    known: dict[tuple[str, str, str], list[datetime]] = defaultdict(list)
-    for record in validation:
-        moment = _moment(record)
-        if moment and _has_author(record):
-            for key in _touched(record):
-                known[key].append(moment)
-    for moments in known.values():
-        moments.sort()
+    known = _moments_of_changes(validation)
     near = (any(_is_within(known.get(key, ()), record) for key in _touched(record)) for record in train)
     return frozenset(place for place, is_near in enumerate(near) if is_near)
 
@@ -145,6 +131,19 @@ def _moment(record: Record) -> datetime | None:
         return None if record.metadata.authored_at is None else datetime.fromisoformat(record.metadata.authored_at)
     except ValueError:  # the schema lets the 31st of February pass
         return None
+
+
+def _moments_of_changes(records: Sequence[Record]) -> dict[tuple[str, str, str], list[datetime]]:
+    """Return repository, author and path of each changed file -> when it was changed, earliest first."""
+    known: dict[tuple[str, str, str], list[datetime]] = defaultdict(list)
+    for record in records:
+        moment = _moment(record)
+        if moment and _has_author(record):
+            for key in _touched(record):
+                known[key].append(moment)
+    for moments in known.values():
+        moments.sort()
+    return known
 
 
 def _touched(record: Record) -> Iterator[tuple[str, str, str]]:
