@@ -60,6 +60,24 @@ def reaches(lowest: float, steps: int, highest_code: int, stride: float = 0.1) -
     return tuple(float(first + between * np.float32(step) + top) for step in range(steps + 1))
 
 
+def fit(values: Floats, highest_code: int, tried: Sequence[float]) -> tuple[Scales, Bytes]:
+    """Return what ggml's reference stores for super-blocks.
+
+    Args:
+        values: float32 [super-blocks, 256].
+        highest_code: 15 or 31.
+        tried: As for `search`.
+
+    Returns:
+        The scales, and the codes: uint8 [32, sub-blocks].
+    """
+    weights = np.ascontiguousarray(values.reshape(-1, 32).T)
+    with np.errstate(all="ignore"):
+        grids = search(weights, highest_code, tried)
+        scales = store_scales(grids)
+        return scales, choose_codes(weights, scales, grids, highest_code)
+
+
 def search(weights: Floats, highest_code: int, tried: Sequence[float], importance: Floats | None = None) -> Grids:
     """Find each sub-block's grid: a weighted least-squares fit for each reach, the least error wins.
 

@@ -8,7 +8,7 @@ Search: `quantize_row_q4_K_ref` (ggml-quants.c), by `grids`.
 
 import numpy as np
 
-from joco_mlx.gguf.grids import HEADER_BYTES, Scales, choose_codes, header, nibbles, reaches, search, store_scales
+from joco_mlx.gguf.grids import HEADER_BYTES, Scales, fit, header, nibbles, reaches
 from joco_mlx.gguf.rounding import Bytes, Floats
 
 BLOCK_BYTES = 144
@@ -25,12 +25,7 @@ def encode_q4_k(values: Floats) -> Bytes:
     Returns:
         uint8 [super-blocks, 144].
     """
-    weights = np.ascontiguousarray(values.reshape(-1, 32).T)
-    with np.errstate(all="ignore"):
-        grids = search(weights, HIGHEST_CODE, _TRIED)
-        scales = store_scales(grids)
-        codes = choose_codes(weights, scales, grids, HIGHEST_CODE)
-    return pack_q4_k(scales, codes)
+    return pack_q4_k(*fit(values, HIGHEST_CODE, _TRIED))
 
 
 def pack_q4_k(scales: Scales, codes: Bytes) -> Bytes:

@@ -9,7 +9,7 @@ Search: `quantize_row_q5_K_ref` (ggml-quants.c), by `grids`.
 
 import numpy as np
 
-from joco_mlx.gguf.grids import HEADER_BYTES, Scales, choose_codes, header, nibbles, reaches, search, store_scales
+from joco_mlx.gguf.grids import HEADER_BYTES, Scales, fit, header, nibbles, reaches
 from joco_mlx.gguf.rounding import Bytes, Floats
 
 BLOCK_BYTES = 176
@@ -27,12 +27,7 @@ def encode_q5_k(values: Floats) -> Bytes:
     Returns:
         uint8 [super-blocks, 176].
     """
-    weights = np.ascontiguousarray(values.reshape(-1, 32).T)
-    with np.errstate(all="ignore"):
-        grids = search(weights, HIGHEST_CODE, _TRIED)
-        scales = store_scales(grids)
-        codes = choose_codes(weights, scales, grids, HIGHEST_CODE)
-    return pack_q5_k(scales, codes)
+    return pack_q5_k(*fit(values, HIGHEST_CODE, _TRIED))
 
 
 def pack_q5_k(scales: Scales, codes: Bytes) -> Bytes:
