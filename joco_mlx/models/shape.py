@@ -4,13 +4,13 @@ Decides which architectures this tool exports to GGUF: qwen2 and llama. What els
 Imports nothing heavy, so that the table of models can be shown without loading MLX.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from joco_mlx.errors import InputError
+from joco_mlx.models.json_file import read_object
 
 EXPORTED = ("qwen2", "llama")
 """Architectures that become a GGUF."""
@@ -121,15 +121,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} has no config.json, so it is no model folder.",
             "Give a folder with config.json, tokenizer.json and *.safetensors.",
         )
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as problem:
-        raise InputError(
-            f"{path} cannot be read as JSON: {problem}.", "Take it from the base model again."
-        ) from problem
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is no JSON object.", "Take it from the base model again.")
-    return content
+    return read_object(path)
 
 
 def _bits_per_weight(config: Mapping[str, Any], shape: Shape) -> float:

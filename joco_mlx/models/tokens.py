@@ -5,7 +5,6 @@ By default text is only text: `<|im_end|>` inside a diff gives the tokens of its
 a turn. `control=True` is for our own template text. Leaves the words of the prompt to `commit.prompt`.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -15,6 +14,7 @@ from tokenizers import Tokenizer as Fast
 
 from joco_mlx.commit.prompt import Template
 from joco_mlx.errors import InputError
+from joco_mlx.models.json_file import read_object
 
 TOKENIZER_FILE = "tokenizer.json"
 
@@ -117,17 +117,7 @@ def tokenizer_config(folder: Path) -> dict[str, Any]:
         InputError: It is no JSON object.
     """
     path = folder / "tokenizer_config.json"
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as problem:
-        raise InputError(
-            f"{path} cannot be read as JSON: {problem}.", "Take it from the base model again."
-        ) from problem
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is no JSON object.", "Take it from the base model again.")
-    return content
+    return read_object(path) if path.is_file() else {}
 
 
 def chat_template(folder: Path) -> str | None:
