@@ -9,6 +9,7 @@ from joco_mlx import artifacts
 from joco_mlx.artifacts import Artifact
 from joco_mlx.bench.live import LiveBench
 from joco_mlx.config import BENCH_FOLDER
+from joco_mlx.errors import InputError
 
 METRICS = "metrics.json"
 CASES = "cases.jsonl"
@@ -46,7 +47,13 @@ def open_bench(folder: Path) -> Bench:
     Raises:
         InputError: There is none, or it is not finished or was changed.
     """
-    place = next((p for p in (folder, BENCH_FOLDER / folder) if (p / artifacts.MANIFEST).is_file()), folder)
+    places = (folder, BENCH_FOLDER / folder)
+    found = [place for place in places if artifacts.is_finished(place)] or [place for place in places if place.is_dir()]
+    if not found:
+        raise InputError(
+            f"There is no run {folder}, here or in {BENCH_FOLDER}.", "See what there is: joco-mlx bench runs"
+        )
+    place = found[0]
     artifact = artifacts.open_artifact(place, "bench", checked=True)
     return Bench(artifact, json.loads((place / METRICS).read_text("utf-8")))
 
