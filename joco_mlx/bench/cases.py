@@ -42,6 +42,10 @@ def read_cases(path: Path, maximum: int | None = None) -> tuple[Case, ...]:
     Raises:
         InputError: The file cannot be read, a line is of no known form, or there is no case.
     """
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder, not a file of cases.", f"Name a split in it: --cases {path / 'validation.jsonl'}"
+        )
     records, _ = read_any(path)
     cases = as_cases(records[:maximum])
     if not cases:

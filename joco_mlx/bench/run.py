@@ -31,7 +31,7 @@ from joco_mlx.bench.summary import summary
 from joco_mlx.commit.record import Record, write_records
 from joco_mlx.config import BENCH_FOLDER, BenchConfig
 from joco_mlx.dataset.formats import read_any
-from joco_mlx.errors import InputError
+from joco_mlx.errors import InputError, UsageError
 from joco_mlx.progress import Progress, Silent, task
 
 SUMMARY = "summary.md"
@@ -58,13 +58,16 @@ def run(
         progress: Who watches.
 
     Raises:
+        UsageError: `run_id` is no name of a folder.
         InputError: The cases or the model cannot be read, or cases stand in the training data.
         ConflictError: The folder holds another run, or another process writes it.
         MachineError: The server cannot be reached, or the disk is full. What was answered is kept.
     """
     watched = progress or Silent()
-    chosen = subject(config, cases, progress=watched)
+    if run_id is not None and (Path(run_id).name != run_id or run_id in ("", "..")):
+        raise UsageError(f"--run-id is {run_id!r}, but must be a name.", "Write elsewhere with --out FOLDER.")
     everything = asked.read_cases(cases, config.max_cases)
+    chosen = subject(config, cases, progress=watched)
     kept, leaks = without_leaks(chosen, everything, config, watched)
     document = _document(config, chosen, kept, leaks)
     folder = out or BENCH_FOLDER / (run_id or _name(chosen, cases, document))

@@ -18,7 +18,7 @@ from joco_mlx.bench.finished import list_runs, open_bench
 from joco_mlx.bench.run import run
 from joco_mlx.commit.record import Record, write_records
 from joco_mlx.config import BenchConfig
-from joco_mlx.errors import ConflictError, InputError, MachineError
+from joco_mlx.errors import ConflictError, InputError, MachineError, UsageError
 
 
 def write(path: Path, records: list[Record]) -> Path:
@@ -41,6 +41,20 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def config(name: str, **more: object) -> BenchConfig:
     return BenchConfig(model=f"baseline:{name}", **more)  # type: ignore[arg-type]
+
+
+def test_what_is_no_file_of_cases_is_told_before_anything_of_the_model(cases: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="absent cannot be read: No such file"):
+        run(config("majority"), tmp_path / "absent")
+    with pytest.raises(InputError, match="data is a folder, not a file of cases") as caught:
+        run(config("majority"), cases.parent)
+    assert caught.value.hint.endswith("--cases " + str(cases))
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "/tmp/x", "..", ""])
+def test_the_id_of_a_run_is_a_name_and_no_path(cases: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=f"--run-id is '{name}', but must be a name"):
+        run(config("majority"), cases, run_id=name)
 
 
 def test_the_command_of_the_documents(cases: Path, tmp_path: Path) -> None:
@@ -164,6 +178,16 @@ def test_runs_are_listed_by_name(cases: Path, tmp_path: Path, monkeypatch: pytes
     assert open_bench(Path("my-paths")).metrics["cases"] == 40
 
 
+def test_a_run_that_is_not_there_and_one_that_is_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="There is no run nothing, here or in runs/bench") as caught:
+        open_bench(Path("nothing"))
+    assert caught.value.hint.endswith("joco-mlx bench runs")
+    Path("runs/bench/half").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"runs/bench/half has no manifest\.json: it is unfinished"):
+        open_bench(Path("half"))
+
+
 def test_a_changed_answer_is_noticed(cases: Path, tmp_path: Path) -> None:
     run(config("paths"), cases, tmp_path / "out")
     results = tmp_path / "out" / "results.jsonl"
@@ -177,4 +201,4 @@ def test_nothing_to_ask_is_refused(cases: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no case"):
         run(config("paths"), empty, tmp_path / "out")
     with pytest.raises(InputError, match=r"has no train\.jsonl"):
-        run(config("tfidf"), empty, tmp_path / "out")
+        run(config("tfidf"), write(tmp_path / "alone.jsonl", [record(1)]), tmp_path / "out")
