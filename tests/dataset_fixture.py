@@ -1,15 +1,17 @@
-"""Datasets to train on: finished artefacts with a few records."""
+"""Datasets to train on, finished artefacts with a few records, and settings of such a training."""
 
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from conftest import missing
 
 from joco_mlx.artifacts import seal
 from joco_mlx.commit.record import Record, write_records
+from joco_mlx.config import TrainConfig
 
 
 @pytest.fixture(scope="session")
@@ -35,5 +37,19 @@ def make_dataset(tmp_path: Path) -> Callable[..., Path]:
                 write_records(file, records)
         seal(folder, "dataset", config={}, parents={}, files=files)
         return folder
+
+    return make
+
+
+@pytest.fixture
+def tiny_config(
+    tmp_path: Path, tiny_model: Callable[..., Path], make_dataset: Callable[..., Path]
+) -> Callable[..., TrainConfig]:
+    """`tiny_config(train, validation, **settings)`: a run of a tiny model on few records, as small as it can be."""
+
+    def make(train: Sequence[Record], validation: Sequence[Record], **settings: Any) -> TrainConfig:
+        base, data = tiny_model("qwen2", dtype="float32"), make_dataset(train, validation)
+        smallest = {"out": tmp_path / "run", "grad_accumulation": 1, "max_seq_length": 512, "rank": 4}
+        return TrainConfig(model=str(base), data=data, **{**smallest, **settings})
 
     return make

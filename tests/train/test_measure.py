@@ -8,7 +8,6 @@ from tiny_records import make_record
 from typer.testing import CliRunner
 
 from joco_mlx.cli.main import app
-from joco_mlx.config import TrainConfig
 from joco_mlx.models.compute import mx
 from joco_mlx.train import measure as measure_module
 from joco_mlx.train.measure import between, measure
@@ -17,17 +16,17 @@ LONG = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -0,0 +1,40 @@\n" + 
 
 
 @pytest.fixture
-def config(tiny_model, make_dataset):
+def config(tiny_config):
     records = [make_record(number) for number in range(5)] + [make_record(5, diff=LONG)]
-    return TrainConfig(
-        model=str(tiny_model("qwen2", dtype="float32")),
-        data=make_dataset(records, [make_record(9)]),
+    return tiny_config(
+        records,
+        [make_record(9)],
         steps=12,
         grad_accumulation=2,
         max_seq_length=1_024,
-        rank=4,
         eval_every=5,
         prompt_variants=0.0,
+        out=None,
     )
 
 

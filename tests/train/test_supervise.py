@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from tiny_records import make_record
 
-from joco_mlx.config import TrainConfig
 from joco_mlx.errors import ConflictError, InputError, MachineError
 from joco_mlx.models.runs import open_run
 from joco_mlx.progress import Silent
@@ -31,17 +30,8 @@ class Notes(Silent):
 
 
 @pytest.fixture
-def config(tiny_model, make_dataset, tmp_path):
-    return TrainConfig(
-        model=str(tiny_model("qwen2", dtype="float32")),
-        data=make_dataset([make_record(number) for number in range(4)], [make_record(9)]),
-        out=tmp_path / "run",
-        steps=2,
-        grad_accumulation=1,
-        max_seq_length=512,
-        rank=4,
-        save_every=1,
-    )
+def config(tiny_config):
+    return tiny_config([make_record(number) for number in range(4)], [make_record(9)], steps=2, save_every=1)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 from tiny_records import make_record
 
 from joco_mlx.artifacts import open_artifact
-from joco_mlx.config import TrainConfig
 from joco_mlx.errors import MachineError, StoppedError
 from joco_mlx.progress import Silent
 from joco_mlx.train.run import resume, train
@@ -16,15 +15,11 @@ from joco_mlx.train.tracker import FOLDER
 
 
 @pytest.fixture
-def config(tiny_model, make_dataset, tmp_path):
-    return TrainConfig(
-        model=str(tiny_model("qwen2", dtype="float32")),
-        data=make_dataset([make_record(number) for number in range(4)], [make_record(9)]),
-        out=tmp_path / "run",
+def config(tiny_config):
+    return tiny_config(
+        [make_record(number) for number in range(4)],
+        [make_record(9)],
         steps=4,
-        grad_accumulation=1,
-        max_seq_length=512,
-        rank=4,
         save_every=1,
         eval_every=2,
         samples=0,
