@@ -10,7 +10,6 @@ import pytest
 from tiny_records import make_record
 
 from joco_mlx.artifacts import open_artifact, sha256
-from joco_mlx.config import TrainConfig
 from joco_mlx.errors import ConflictError, InputError, StoppedError, UsageError
 from joco_mlx.models.runs import open_run
 from joco_mlx.progress import Silent
@@ -22,18 +21,15 @@ TIMES = {"seconds", "tokens_per_second", "peak_bytes"}
 
 
 @pytest.fixture
-def config(tiny_model, make_dataset, tmp_path):
+def config(tiny_config):
     """With dropout, so that MLX's random state matters, over more than one epoch."""
-    return TrainConfig(
-        model=str(tiny_model("qwen2", dtype="float32")),
-        data=make_dataset([make_record(number) for number in range(5)], [make_record(9)]),
-        out=tmp_path / "run",
+    return tiny_config(
+        [make_record(number) for number in range(5)],
+        [make_record(9)],
         steps=6,
         grad_accumulation=2,
-        max_seq_length=512,
         learning_rate=1e-2,
         dropout=0.1,
-        rank=4,
         save_every=2,
         eval_every=3,
     )

@@ -29,19 +29,9 @@ HELD_OUT = [make_record(number) for number in range(6, 8)]
 
 
 @pytest.fixture
-def config(tiny_model, make_dataset, tmp_path):
-    return TrainConfig(
-        model=str(tiny_model("qwen2", dtype="float32")),
-        data=make_dataset(RECORDS, HELD_OUT),
-        out=tmp_path / "run",
-        steps=3,
-        grad_accumulation=2,
-        max_seq_length=512,
-        learning_rate=1e-2,
-        warmup_steps=1,
-        rank=4,
-        save_every=2,
-        eval_every=2,
+def config(tiny_config):
+    return tiny_config(
+        RECORDS, HELD_OUT, steps=3, grad_accumulation=2, learning_rate=1e-2, warmup_steps=1, save_every=2, eval_every=2
     )
 
 

@@ -7,7 +7,6 @@ import pytest
 from tiny_records import make_record
 
 from joco_mlx.artifacts import open_artifact, sha256
-from joco_mlx.config import TrainConfig
 from joco_mlx.errors import StoppedError
 from joco_mlx.progress import Silent
 from joco_mlx.train import samples as samples_module
@@ -19,17 +18,14 @@ TIMES = {"seconds", "tokens_per_second", "peak_bytes"}
 
 
 @pytest.fixture
-def config(tiny_model, make_dataset, tmp_path):
-    return TrainConfig(
-        model=str(tiny_model("qwen2", dtype="float32")),
-        data=make_dataset([make_record(number) for number in range(6)], HELD_OUT),
-        out=tmp_path / "run",
+def config(tiny_config):
+    return tiny_config(
+        [make_record(number) for number in range(6)],
+        HELD_OUT,
         steps=4,
         grad_accumulation=2,
-        max_seq_length=512,
         learning_rate=1e-2,
         dropout=0.1,
-        rank=4,
         save_every=2,
         eval_every=2,
         samples=2,
