@@ -4,7 +4,7 @@ Decides how an answer is decoded (greedily unless a temperature is given), where
 touches MLX's global random state, which belongs to training. Leaves the words of the prompt to `commit.prompt`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from joco_mlx.models.compute import mx, nn
@@ -63,22 +63,6 @@ def complete(
         if any(marker in text for marker in template.markers):
             return _before_markers(text, template).strip()
     return tokenizer.decode(answer).strip()
-
-
-def complete_all(
-    model: nn.Module,
-    tokenizer: Tokenizer,
-    template: Template,
-    prompts: Iterable[str],
-    *,
-    max_tokens: int,
-) -> Iterator[str]:
-    """Yield the greedy answer to each prompt, in order, as soon as it is there.
-
-    One prompt at a time: on a CPU device a batch of eight took as long per prompt as a single one.
-    """
-    for prompt in prompts:
-        yield complete(model, tokenizer, template, prompt, max_tokens=max_tokens)
 
 
 def _before_markers(text: str, template: Template) -> str:

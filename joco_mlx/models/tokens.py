@@ -57,11 +57,6 @@ class Tokenizer:
                 "Take tokenizer.json from the base model; vocab.json and merges.txt alone are not enough.",
             ) from problem
 
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of tokens, added ones included; the model's embedding may have more rows."""
-        return int(self._fast.get_vocab_size(with_added_tokens=True))
-
     def encode(self, text: str, *, control: bool = False) -> list[int]:
         """Return the ids of `text`, without `start_ids`.
 

@@ -99,13 +99,6 @@ def test_sampling_repeats_with_its_seed_and_leaves_the_global_state_alone(tiny: 
     assert mx.array_equal(mx.random.state[0], before)
 
 
-def test_many_prompts_are_answered_in_order(tiny: Any) -> None:
-    model, tokenizer, folder = tiny
-    prompts = [render(folder.template, text) for text in ("+ a", "- b\n+ c")]
-    single = [generate.complete(model, tokenizer, folder.template, prompt, max_tokens=5) for prompt in prompts]
-    assert list(generate.complete_all(model, tokenizer, folder.template, prompts, max_tokens=5)) == single
-
-
 def drafted(tiny: Any, prompt: str, **options: Any) -> list[str]:
     """Two drafts of an answer: the likeliest one, and one that was drawn."""
     model, tokenizer, folder = tiny
