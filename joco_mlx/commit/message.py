@@ -13,8 +13,6 @@ from joco_mlx.commit.lint import Problem, is_valid, lint
 
 __all__ = ["TYPES", "Footer", "Message", "Problem", "is_valid", "lint", "parse", "strip_pr_suffix"]
 
-BREAKING_TOKENS = ("BREAKING CHANGE", "BREAKING-CHANGE")
-
 # The scope is the shortest that fits, so that `fix(a): b (c): d` has the scope `a`; commitlint would read `a): b (c`.
 _HEADER = re.compile(r"(\w+)(?:\((.*?)\))?(!?): (.*)", re.ASCII)
 _BREAKING = re.compile(r"(BREAKING[ -]CHANGE):")
@@ -47,11 +45,6 @@ class Message:
         """The first line: `type(scope)!: description`."""
         scope = f"({self.scope})" if self.scope else ""
         return f"{self.type}{scope}{'!' if self.breaking else ''}: {self.description}"
-
-    @property
-    def breaks_compatibility(self) -> bool:
-        """Whether the header or a footer announces a breaking change."""
-        return self.breaking or any(footer.token in BREAKING_TOKENS for footer in self.footers)
 
     def format(self) -> str:
         """Return the whole text: header, body and footers with an empty line between, no line feed at the end."""

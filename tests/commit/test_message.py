@@ -136,19 +136,6 @@ def test_formats_footers_under_an_empty_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "breaks"),
-    [
-        (Message("feat", "a"), False),
-        (Message("feat", "a", breaking=True), True),
-        (Message("feat", "a", footers=(Footer("BREAKING-CHANGE", "b"),)), True),
-        (Message("feat", "a", footers=(Footer("Refs", "b"),)), False),
-    ],
-)
-def test_knows_what_breaks_compatibility(message: Message, breaks: bool) -> None:
-    assert message.breaks_compatibility is breaks
-
-
-@pytest.mark.parametrize(
     ("header", "bare"),
     [
         ("fix: a (#1234)", "fix: a"),
