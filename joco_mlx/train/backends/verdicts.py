@@ -27,7 +27,6 @@ SUPPORTED: Mapping[str, tuple[str, str | None]] = {
 """Package -> the first version that is supported, and the first that is not. pyproject.toml says the same."""
 CUDA_EXTRA = "uv pip install 'joco-mlx[cuda]'"
 UNSLOTH_EXTRA = "uv pip install 'joco-mlx[unsloth]'"
-MLX_CUDA_EXTRA = "uv pip install 'joco-mlx[mlx-cuda]'"
 _OLDEST_DRIVER = {13: 580, 12: 525, 11: 450}
 """CUDA's major version -> the first driver that runs it (CUDA toolkit release notes, minor version compatibility)."""
 _LEAST_CAPABILITY = (7, 0)
