@@ -1,5 +1,6 @@
 """The whole line on a tiny model: dataset, training, GGUF and Modelfile, in one process."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from joco_mlx.cli import quickstart as shown
 from joco_mlx.commit.record import INSTRUCTION, Metadata, Record
 from joco_mlx.config import TrainConfig
+from joco_mlx.errors import UsageError
 from joco_mlx.models import registry
 from joco_mlx.quickstart import Case, Report, estimate, quickstart
 
@@ -70,3 +72,17 @@ def test_the_estimate_grows_with_the_steps_and_the_model(dataset: Path, monkeypa
     assert more.training_seconds == pytest.approx(2 * one.training_seconds)
     assert big.training_seconds > 10 * one.training_seconds
     assert big.download_bytes == large.download_bytes
+
+
+def test_a_dry_run_says_the_costs_as_json_too(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("joco_mlx.quickstart.matmul_rate", lambda: 1e11)
+    shown.quickstart(data=dataset, dry_run=True, json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["model"], said["download_bytes"] > 90e6) == ("smollm2-135m", True)
+
+
+def test_a_dry_run_of_an_unknown_model_is_no_silent_success(dataset: Path) -> None:
+    with pytest.raises(UsageError, match="What 'nope' costs is not known"):
+        shown.quickstart(model="nope", data=dataset, dry_run=True)

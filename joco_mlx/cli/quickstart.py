@@ -1,5 +1,6 @@
 """`joco-mlx quickstart`: the whole line, with messages before and after."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ from joco_mlx.cli import render
 from joco_mlx.cli.export import show_export
 from joco_mlx.cli.settings import option, train_settings
 from joco_mlx.config import QUICKSTART_MODEL, TrainConfig
+from joco_mlx.errors import UsageError
 from joco_mlx.models import registry
 
 DIFF_LINES = 6
@@ -30,8 +32,8 @@ def quickstart(
 ) -> None:
     """Train, fuse, export and compare: the whole line in minutes, with no model hub by default."""
     config = train_settings({"model": model, "data": data, "out": out, "steps": steps})
-    if not json:
-        _show_costs(config)
+    if dry_run or not json:
+        _show_costs(config, json=json, required=dry_run)
     if dry_run:
         return
     from joco_mlx import quickstart as line
@@ -44,13 +46,22 @@ def quickstart(
         _show(report)
 
 
-def _show_costs(config: TrainConfig) -> None:
+def _show_costs(config: TrainConfig, *, json: bool, required: bool) -> None:
+    """Show what a model of the registry costs; of another nothing is known, which is an error when it is `required`."""
     from joco_mlx.quickstart import estimate
 
     base = registry.find(config.model)
     if base is None:
+        if required:
+            raise UsageError(
+                f"What {config.model!r} costs is not known: it is no model of the registry.",
+                f"See those: joco-mlx models, or plan this one: joco-mlx train --model {config.model} --dry-run",
+            )
         return
     cost = estimate(config, base)
+    if json:
+        render.say_json({"model": base.name, "steps": config.steps, **dataclasses.asdict(cost)})
+        return
     megabytes, minutes = cost.download_bytes / 1e6, cost.download_seconds / 60
     render.say(
         f"{base.name}: {config.steps} steps, about {cost.training_seconds / 60:.0f} minutes of training (a guess)."
