@@ -124,6 +124,8 @@ def provide(wanted: Wanted, mirrors: Path | None, progress: Progress) -> Path:
 
 
 def _read_list(path: Path) -> list[Wanted]:
+    if not path.exists():
+        raise InputError(f"There is no list {path}.", "Name a list such as dataset/sources.toml, or a clone.")
     try:
         entries = tomllib.loads(path.read_text("utf-8")).get("source", [])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:

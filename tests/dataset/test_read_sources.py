@@ -35,6 +35,12 @@ def test_a_wrong_list_is_told(text: str, said: str, tmp_path: Path) -> None:
         read_sources([str(tmp_path / "list.toml")])
 
 
+def test_a_list_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"There is no list .*absent\.toml\.") as caught:
+        read_sources([str(tmp_path / "absent.toml")])
+    assert "Repair" not in caught.value.hint
+
+
 def test_what_is_nothing_is_told() -> None:
     with pytest.raises(InputError, match="no folder, no address and no list"):
         read_sources(["/nowhere/at/all"])
