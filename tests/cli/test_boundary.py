@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +89,12 @@ def test_a_repository_may_not_choose_the_model(tmp_path, monkeypatch: pytest.Mon
     (tmp_path / ".joco-mlx.toml").write_text('[suggest]\nmodel = "evil/model"\n')
     with pytest.raises(errors.InputError, match="'model', which a repository may not choose"):
         settings.settings(SuggestConfig, "suggest", {}, repository=tmp_path)
+
+
+def test_a_config_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(errors.InputError, match=r"There is no file .*absent\.toml\.") as caught:
+        settings.train_settings({}, file=tmp_path / "absent.toml")
+    assert "[train]" in caught.value.hint
 
 
 def test_a_registry_entry_yields_to_a_flag_and_to_a_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
