@@ -3,9 +3,11 @@
 import dataclasses
 import hashlib
 import random
+from collections.abc import Iterable
+from pathlib import Path
 
 from joco_mlx.commit.message import parse
-from joco_mlx.commit.record import INSTRUCTION, Metadata, Record
+from joco_mlx.commit.record import INSTRUCTION, Metadata, Record, write_records
 
 WORDS = [f"word{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(400)]
 KINDS = (("fix", "src/{}.py"), ("docs", "docs/{}.md"), ("test", "tests/test_{}.py"), ("feat", "src/{}.py"))
@@ -33,3 +35,11 @@ def record(number: int, message: str | None = None, **metadata: object) -> Recor
         quality_score=90,
     )
     return Record(INSTRUCTION, diff, text, dataclasses.replace(about, **metadata))
+
+
+def write(path: Path, records: Iterable[Record]) -> Path:
+    """Write cases or a split of a dataset, and return the file."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("wb") as file:
+        write_records(file, records)
+    return path

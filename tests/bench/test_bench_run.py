@@ -12,20 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-from bench_records import record
+from bench_records import record, write
 
 from joco_mlx.bench.finished import list_runs, open_bench
 from joco_mlx.bench.run import run
-from joco_mlx.commit.record import Record, write_records
 from joco_mlx.config import BenchConfig
 from joco_mlx.errors import ConflictError, InputError, MachineError, UsageError
-
-
-def write(path: Path, records: list[Record]) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    with path.open("wb") as file:
-        write_records(file, records)
-    return path
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench_records import record
+from bench_records import record, write
 from test_servers import Fake, openai_says
 
 from joco_mlx.bench import opinion, servers
 from joco_mlx.bench.finished import open_bench
 from joco_mlx.bench.opinion import OPINIONS, SYSTEM, ask_for_opinion
 from joco_mlx.bench.run import run
-from joco_mlx.commit.record import write_records
 from joco_mlx.config import BenchConfig, OpinionConfig
 from joco_mlx.errors import InputError, MachineError, UsageError
 
@@ -29,9 +28,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Path:
-    cases = tmp_path / "cases.jsonl"
-    with cases.open("wb") as file:
-        write_records(file, [record(number) for number in range(4)])
+    cases = write(tmp_path / "cases.jsonl", [record(number) for number in range(4)])
     return run(BenchConfig(model="baseline:paths"), cases, tmp_path / "run").artifact.folder
 
 
