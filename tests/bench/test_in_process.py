@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from bench_records import record
+from bench_records import record, write
 from models_fixture import make_run
 
 from joco_mlx import artifacts
 from joco_mlx.bench.run import run
-from joco_mlx.commit.record import Record, write_records
+from joco_mlx.commit.record import Record
 from joco_mlx.config import BenchConfig
 from joco_mlx.errors import InputError
 from joco_mlx.models.folder import open_folder
@@ -18,10 +18,7 @@ from joco_mlx.models.folder import open_folder
 
 @pytest.fixture
 def cases(tmp_path: Path) -> Path:
-    path = tmp_path / "cases.jsonl"
-    with path.open("wb") as file:
-        write_records(file, [record(number) for number in range(3)])
-    return path
+    return write(tmp_path / "cases.jsonl", [record(number) for number in range(3)])
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bench_records import record
+from bench_records import record, write
 from judges.llama_server import LlamaServer
 from models_fixture import make_run
 
@@ -14,7 +14,6 @@ from joco_mlx.bench.answers import subject
 from joco_mlx.bench.run import run
 from joco_mlx.commit.message import is_valid
 from joco_mlx.commit.prompt import SYSTEM, TEMPLATES, render
-from joco_mlx.commit.record import write_records
 from joco_mlx.config import BenchConfig, FuseConfig
 from joco_mlx.errors import MachineError
 from joco_mlx.export import export_run
@@ -46,20 +45,13 @@ def server(gguf: Path, llama_server_wheel: None) -> Iterator[LlamaServer]:
 
 @pytest.fixture
 def cases(tmp_path: Path) -> Path:
-    path = tmp_path / "cases.jsonl"
-    with path.open("wb") as file:
-        write_records(file, [record(number) for number in range(CASES)])
-    return path
+    return write(tmp_path / "cases.jsonl", [record(number) for number in range(CASES)])
 
 
 @pytest.fixture
 def train(tmp_path: Path) -> Path:
     """A dataset without any of the cases."""
-    path = tmp_path / "train" / "train.jsonl"
-    path.parent.mkdir()
-    with path.open("wb") as file:
-        write_records(file, [record(number) for number in range(100, 110)])
-    return path.parent
+    return write(tmp_path / "train" / "train.jsonl", [record(number) for number in range(100, 110)]).parent
 
 
 def config(server: LlamaServer, trained: Run, train: Path, *, constrained: bool = False) -> BenchConfig:

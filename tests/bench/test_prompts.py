@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from bench_records import record
+from bench_records import record, write
 from test_servers import Fake, openai_says
 
 from joco_mlx.bench import prompts
 from joco_mlx.bench.cases import import_cases, read_cases
 from joco_mlx.bench.prompts import PROMPTS, clean_description, clean_type, find
 from joco_mlx.bench.run import run
-from joco_mlx.commit.record import write_records
 from joco_mlx.config import BenchConfig
 from joco_mlx.errors import ConflictError, InputError, UsageError
 
@@ -93,10 +92,7 @@ def test_a_prompt_is_found_by_name() -> None:
 
 @pytest.fixture
 def cases(tmp_path: Path) -> Path:
-    path = tmp_path / "cases.jsonl"
-    with path.open("wb") as file:
-        write_records(file, [record(number) for number in range(3)])
-    return path
+    return write(tmp_path / "cases.jsonl", [record(number) for number in range(3)])
 
 
 @pytest.fixture
