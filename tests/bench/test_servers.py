@@ -3,72 +3,28 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_records import record
+from bench_records import record, write
+from fake_server import Fake, fake_server, ollama_says, openai_says
 
 from joco_mlx.bench import servers
 from joco_mlx.bench.results import read_results
 from joco_mlx.bench.run import run
 from joco_mlx.bench.servers import Server
 from joco_mlx.bench.subject import NoAnswerError
-from joco_mlx.commit.record import write_records
 from joco_mlx.config import BenchConfig
 from joco_mlx.errors import MachineError, UsageError
 from joco_mlx.suggest.grammar import Form
 
-Reply = Callable[[dict[str, Any]], tuple[int, Any]]
-
-
-class Fake:
-    """A server whose reply to a request a test decides."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.reply: Reply = lambda body: (200, {})
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                fake.asked.append((self.path, body))
-                status, value = fake.reply(body)
-                content = value if isinstance(value, bytes) else json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *values: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
-    monkeypatch.setattr(servers, "FIRST_PAUSE_SECONDS", 0.005)
-    made = Fake()
-    yield made
-    made.stop()
-
-
-def ollama_says(text: str) -> dict[str, Any]:
-    return {"model": "joco", "message": {"role": "assistant", "content": text}, "done": True}
-
-
-def openai_says(text: str) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
+    with fake_server(monkeypatch) as made:
+        yield made
 
 
 def ask(server: Server) -> str:
@@ -147,9 +103,7 @@ def test_an_address_that_is_none_is_refused() -> None:
 
 
 def test_killing_the_server_in_the_middle_changes_nothing(fake: Fake, tmp_path: Path) -> None:
-    cases = tmp_path / "cases.jsonl"
-    with cases.open("wb") as file:
-        write_records(file, [record(number) for number in range(12)])
+    cases = write(tmp_path / "cases.jsonl", [record(number) for number in range(12)])
 
     def answered(body: dict[str, Any]) -> tuple[int, Any]:
         seed = body["options"]["seed"]
