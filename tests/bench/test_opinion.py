@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from bench_records import record, write
-from test_servers import Fake, openai_says
+from fake_server import Fake, fake_server, openai_says
 
-from joco_mlx.bench import opinion, servers
+from joco_mlx.bench import opinion
 from joco_mlx.bench.finished import open_bench
 from joco_mlx.bench.opinion import OPINIONS, SYSTEM, ask_for_opinion
 from joco_mlx.bench.run import run
@@ -20,10 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
-    monkeypatch.setattr(servers, "FIRST_PAUSE_SECONDS", 0.005)
-    made = Fake()
-    yield made
-    made.stop()
+    with fake_server(monkeypatch) as made:
+        yield made
 
 
 @pytest.fixture

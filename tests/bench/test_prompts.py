@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from bench_records import record, write
-from test_servers import Fake, openai_says
+from fake_server import Fake, fake_server, openai_says
 
 from joco_mlx.bench import prompts
 from joco_mlx.bench.cases import import_cases, read_cases
@@ -96,10 +96,9 @@ def cases(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def fake() -> Iterator[Fake]:
-    made = Fake()
-    yield made
-    made.stop()
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
+    with fake_server(monkeypatch) as made:
+        yield made
 
 
 def test_a_server_hears_one_user_turn_and_no_system(fake: Fake, cases: Path, tmp_path: Path) -> None:
