@@ -2,9 +2,10 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from joco_mlx import __version__, artifacts
 from joco_mlx.cli import (
@@ -30,9 +31,37 @@ from joco_mlx.errors import JocoError
 
 _BUG = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_NO_NUMBER = {"int_parsing": "no whole number", "float_parsing": "no number"}
+
+
+class _Commands(TyperGroup):
+    """Names the value that an option cannot take; typer tells only what it should have been."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as refused:
+            refused.message = _with_value(refused)
+            raise
+
+
+def _with_value(refused: typer.BadParameter) -> str:
+    found = getattr(refused.__cause__, "errors", None)  # of pydantic, which typer converts with
+    if not callable(found):
+        return refused.message
+    first = found()[0]
+    given, limit = first["input"], first.get("ctx", {})
+    if first["type"] in _NO_NUMBER:
+        return f"{given!r} is {_NO_NUMBER[first['type']]}."
+    if "ge" in limit:
+        return f"{given} is less than {limit['ge']}."
+    said = refused.message.removeprefix("Value error, ")
+    return said if repr(given) in said else f"{given!r}: {said}"
+
 
 app = typer.Typer(
     name="joco-mlx",
+    cls=_Commands,
     help="Turn git history into a small private model that writes your commit messages.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from joco_mlx import errors
 from joco_mlx.cli import main, settings
@@ -83,6 +84,22 @@ def test_an_unknown_option_is_a_usage_error_that_names_it() -> None:
     done = run("train", "--lerning-rate", "1")
     assert done.returncode == 2
     assert "--lerning-rate" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "--steps", "abc"], "Invalid value for '--steps': 'abc' is no whole number."),
+        (["train", "--steps", "1.5"], "Invalid value for '--steps': '1.5' is no whole number."),
+        (["bench", "run", "--cases", "x", "--timeout", "soon"], "Invalid value for '--timeout': 'soon' is no number."),
+        (["dataset", "build", "--jobs", "0"], "Invalid value for '--jobs': 0 is less than 1."),
+        (["suggest", "--engine", "foo"], "Invalid value for '--engine': 'foo' is not one of 'mlx', 'ollama'."),
+    ],
+    ids=["int", "fraction", "float", "range", "choice"],
+)
+def test_a_value_that_an_option_cannot_take_is_named(words: list[str], said: str) -> None:
+    done = CliRunner().invoke(main.app, words)
+    assert (done.exit_code, done.output.strip().splitlines()[-1]) == (2, f"Error: {said}")
 
 
 def test_a_repository_may_not_choose_the_model(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
