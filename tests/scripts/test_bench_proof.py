@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 from models_fixture import make_run
-from test_proof_results import load
+from proof_modules import load
 
 from joco_mlx import artifacts
 from joco_mlx.bench.cases import as_cases

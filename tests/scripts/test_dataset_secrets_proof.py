@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 from conftest import Repository
-from test_proof_results import load
+from proof_modules import load
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 """The runner of documents, and what can be checked of commands in documents without running them."""
 
-import importlib.util
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from proof_modules import load
 from typer.main import get_command
 
 from joco_mlx.cli.main import app
@@ -21,13 +20,7 @@ GENERATED = {"commands.md", "results.md"}
 @pytest.fixture
 def proof(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "scripts" / "proofs"))
-    specification = importlib.util.spec_from_file_location("proof_docs", ROOT / "scripts" / "proofs" / "docs.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, "proof_docs", module)
-    specification.loader.exec_module(module)
-    return module
+    return load("docs", monkeypatch)
 
 
 PAGE = """\

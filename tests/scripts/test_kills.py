@@ -4,7 +4,7 @@ import random
 import sys
 
 import pytest
-from test_proof_results import load
+from proof_modules import load
 
 
 @pytest.mark.parametrize(("kills", "steps", "damage"), [(2, (0, 6), False), (1, (7, 9), True)], ids=["killed", "cut"])

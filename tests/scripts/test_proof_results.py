@@ -1,26 +1,13 @@
 """Proofs share one page of results and one way to find repositories."""
 
-import importlib.util
 import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from conftest import Repository
+from proof_modules import load
 
 ROOT = Path(__file__).parents[2]
-PROOFS = ROOT / "scripts" / "proofs"
-
-
-def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(f"proof_{name}", PROOFS / f"{name}.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, specification.name, module)
-    specification.loader.exec_module(module)
-    return module
 
 
 def test_a_section_is_added_and_replaced_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
