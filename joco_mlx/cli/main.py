@@ -114,12 +114,13 @@ def main() -> None:
     """Run the command line; every JocoError ends here, as two sentences and its exit code."""
     try:
         app()
+    except SystemExit as ended:  # typer ends so, after a Ctrl-C without a word
+        if ended.code == _INTERRUPTED:
+            render.warn("Interrupted.")
+        raise
     except JocoError as problem:
         render.error(problem)
         sys.exit(problem.exit_code)
-    except KeyboardInterrupt:
-        render.warn("Interrupted.")
-        sys.exit(_INTERRUPTED)
     except Exception as problem:
         if os.environ.get("JOCO_MLX_DEBUG"):
             raise

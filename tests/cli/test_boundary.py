@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from joco_mlx import errors
@@ -61,11 +62,15 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         main.main()
 
 
-def test_ctrl_c_ends_as_shells_expect(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "app", raising(KeyboardInterrupt()))
+def test_ctrl_c_ends_as_shells_expect(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Inside a command, where typer catches it first."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(raising(KeyboardInterrupt()))
+    monkeypatch.setattr(main, "app", app)
+    monkeypatch.setattr(sys, "argv", ["joco-mlx"])
     with pytest.raises(SystemExit) as caught:
         main.main()
-    assert caught.value.code == 130
+    assert (caught.value.code, capsys.readouterr().err) == (130, "Interrupted.\n")
 
 
 def run(*words: str, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
