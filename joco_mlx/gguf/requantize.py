@@ -88,8 +88,8 @@ def _affine_blocks(
     width: Floats = columns.max(axis=0) - np.minimum(columns.min(axis=0), np.float32(0))
     places = _poor(found.error, np.divide(width, np.float32(highest)), weighed, 32, SUB_BLOCKS)
     if places.size:
-        chosen, weight = (_at(values, places, SUB_BLOCKS) for values in (columns, weighed))
-        assert chosen is not None
+        chosen = _at(columns, places, SUB_BLOCKS)
+        weight = None if weighed is None else _at(weighed, places, SUB_BLOCKS)
         found.replace(places, settle(chosen, *search_grids(chosen, highest, tried, weight), highest, weight))
     return found
 
@@ -121,8 +121,8 @@ def _symmetric_blocks(
     found = finish(columns, steps, lowest, weighed)
     places = _poor(found.error, np.divide(extreme, np.float32(lowest)), weighed, size, together)
     if places.size:
-        chosen, weight = (_at(values, places, together) for values in (columns, weighed))
-        assert chosen is not None
+        chosen = _at(columns, places, together)
+        weight = None if weighed is None else _at(weighed, places, together)
         found.replace(places, finish(chosen, search_steps(chosen, lowest, tried, weight), lowest, weight))
     return found
 
@@ -136,10 +136,8 @@ def _weighed(rows: Trained, size: int) -> Floats | None:
     return np.tile(_columns(np.maximum(even, np.float32(LEAST_IMPORTANCE)), size), (1, len(rows.weights)))
 
 
-def _at(columns: Floats | None, places: NDArray[np.intp], together: int) -> Floats | None:
+def _at(columns: Floats, places: NDArray[np.intp], together: int) -> Floats:
     """The sub-blocks of some super-blocks."""
-    if columns is None:
-        return None
     return columns.reshape(len(columns), -1, together)[:, places].reshape(len(columns), -1)
 
 
