@@ -6,10 +6,12 @@ it is a plain line now and then, without control codes. Colour follows NO_COLOR 
 
 import io
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,7 +21,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from joco_mlx.errors import JocoError
+from joco_mlx.errors import JocoError, MachineError
 from joco_mlx.progress import Progress, Task
 
 PLAIN_LINE_EVERY_SECONDS = 10.0
@@ -34,12 +36,15 @@ _err = Console(stderr=True, highlight=False)
 
 def say(text: str = "") -> None:
     """Print a line of the result."""
-    _out.print(Text(text), soft_wrap=True)
+    with _writing():
+        _out.print(Text(text), soft_wrap=True)
 
 
 def say_json(value: Any) -> None:
     """Print a result for a program: one JSON document, never coloured or wrapped."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    with _writing():
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.flush()
 
 
 def heading(text: str) -> None:
@@ -69,6 +74,22 @@ def brief(value: object) -> str:
         return f"{len(value):,}: {', '.join(map(repr, value[:_SHOWN_ITEMS]))}, ..."
     text = repr(value) if isinstance(value, str) and not value.isprintable() else str(value)
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn a full disk behind `> FILE` into an error of ours; a pipe that was closed stays typer's."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        with Path(os.devnull).open("wb") as nothing:  # for what is left, which Python would try again when it ends
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+        raise MachineError(
+            f"The result could not be written to standard output: {problem.strerror}.",
+            "Free some disk, or send the result elsewhere.",
+        ) from problem
 
 
 def _piped() -> bool:

@@ -6,6 +6,7 @@ import pty
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,20 @@ def test_progress_in_a_pipe_is_plain_and_ends_with_the_figures(capsys: pytest.Ca
     assert captured.err.splitlines()[0] == "saved"
     assert captured.err.splitlines()[1].startswith("train: 4/4 steps")
     assert captured.err.splitlines()[1].endswith("loss 0.25")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
+@pytest.mark.parametrize("words", [["models"], ["models", "--json"]], ids=["table", "json"])
+def test_a_result_that_cannot_be_written_is_no_bug_and_no_success(words: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "joco_mlx", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 4
+    assert done.stderr.splitlines() == [
+        "Error: The result could not be written to standard output: No space left on device.",
+        "  Free some disk, or send the result elsewhere.",
+    ]
 
 
 NARROW = {"COLUMNS": "30", "TERMINAL_WIDTH": "30", "LC_ALL": "C.UTF-8", "FORCE_COLOR": "", "CLICOLOR_FORCE": ""}
