@@ -152,6 +152,7 @@ class _PlainTask:
         self.done = 0.0
         self.began = self.spoke = time.monotonic()
         self.figures: dict[str, float | str] = {}
+        self.told: float | None = None
 
     def advance(self, amount: float = 1, **figures: float | str) -> None:
         self.done += amount
@@ -160,7 +161,7 @@ class _PlainTask:
             self.speak()
 
     def speak(self) -> None:
-        self.spoke = time.monotonic()
+        self.spoke, self.told = time.monotonic(), self.done
         warn(f"{self.title}: {self._count()}{self._eta()} {_figures(self.figures)}".rstrip())
 
     def _count(self) -> str:
@@ -179,7 +180,7 @@ class _Plain:
         return _PlainTask(title, total, unit)
 
     def done(self, task: Task) -> None:
-        if isinstance(task, _PlainTask):
+        if isinstance(task, _PlainTask) and task.told != task.done:
             task.speak()
 
     def note(self, text: str) -> None:

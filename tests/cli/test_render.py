@@ -56,6 +56,19 @@ def test_progress_in_a_pipe_is_plain_and_ends_with_the_figures(capsys: pytest.Ca
     assert captured.err.splitlines()[1].endswith("loss 0.25")
 
 
+def test_the_end_of_a_task_is_told_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(render, "PLAIN_LINE_EVERY_SECONDS", 0.0)
+    with render.progress() as progress:
+        with task(progress, "train", 2, "steps") as work:
+            work.advance(2)
+        with task(progress, "nothing", 0, "steps"):
+            pass
+    assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "train: 2/2 steps",
+        "nothing: 0/0 steps",
+    ]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
 @pytest.mark.parametrize("words", [["models"], ["models", "--json"]], ids=["table", "json"])
 def test_a_result_that_cannot_be_written_is_no_bug_and_no_success(words: list[str]) -> None:
