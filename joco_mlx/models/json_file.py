@@ -17,7 +17,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise InputError(f"{path} cannot be read as JSON: {problem}.", _REPAIR) from problem
     if not isinstance(content, dict):
         raise InputError(f"{path} is no JSON object.", _REPAIR)

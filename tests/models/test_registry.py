@@ -109,7 +109,11 @@ def test_an_unusable_config_says_why(config: dict[str, object], complaint: str) 
         Shape.from_config(config, "folder")
 
 
-@pytest.mark.parametrize(("content", "complaint"), [(None, "no config.json"), ("{", "JSON"), ("[]", "no JSON object")])
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(None, "no config.json"), ("{", "JSON"), ("[" * 100_000, "JSON"), ("[]", "no JSON object")],
+    ids=["none", "cut", "deep", "list"],
+)
 def test_a_missing_or_broken_config_is_named(tmp_path: Path, content: str | None, complaint: str) -> None:
     if content is not None:
         (tmp_path / "config.json").write_text(content)
