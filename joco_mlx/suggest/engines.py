@@ -1,7 +1,7 @@
-"""What answers a prompt: MLX in this process.
+"""What answers a prompt: the five things that an engine has, and MLX in this process, which has them.
 
-Decides which model and adapter a name means, and how long a prompt it was trained for. Whatever else may answer later
-has the same four things. Leaves the words of the prompt to `commit.prompt` and what becomes of the answer to `message`.
+Decides which model and adapter a name means, and how long a prompt it was trained for. The other engine is
+`in_ollama`'s. Leaves the words of the prompt to `commit.prompt` and what becomes of the answer to `message`.
 """
 
 import secrets
