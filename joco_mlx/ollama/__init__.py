@@ -1,6 +1,6 @@
 """What Ollama needs: the Modelfile, and the client that brings a GGUF into a server.
 
-Leaves the prompt to `commit.prompt`, and which GGUF is meant to `export`.
+Leaves the prompt to `commit.prompt`, and which GGUF is meant to `deliver`.
 """
 
 from joco_mlx.ollama.modelfile import (
