@@ -60,7 +60,7 @@ def answer_logits(model: Any, ids: Any, rows: Any, *, checkpointing: Checkpointi
     return head(hidden).astype(mx.float32)
 
 
-def _in_segments(layer: Any, hidden: Any, rows: Any, run: Run = again) -> Any:
+def _in_segments(layer: Any, hidden: Any, rows: Any, run: Run = again, attend: Run | None = None) -> Any:
     """Run a layer in four segments, each of which begins with something cheap and ends in the base's matmuls.
 
     The gradient of a frozen matmul does not need the matmul's result, and MLX computes nothing that is not needed: a
@@ -71,19 +71,26 @@ def _in_segments(layer: Any, hidden: Any, rows: Any, run: Run = again) -> Any:
         hidden: [batch, length, size].
         rows: [batch, answers] positions to return; None for all. Keys and values are made for all of them anyway.
         run: How a segment is run.
+        attend: How the second one is, which holds attention's matrix of scores.
     """
-    attention, mlp = layer.self_attn, layer.mlp
+    attention, mlp, attend = layer.self_attn, layer.mlp, attend or run
     projections = [attention.q_proj, attention.k_proj, attention.v_proj]
     asked = run(projections, lambda hidden: _queries_keys_values(layer, hidden, rows), hidden)
-    hidden = run([attention.o_proj], lambda *values: _attended(layer, rows, *values), *asked, hidden)
+    hidden = attend([attention.o_proj], lambda *values: _attended(layer, rows, *values), *asked, hidden)
     gate, up = run([mlp.gate_proj, mlp.up_proj], lambda hidden: _gate_and_up(layer, hidden), hidden)
     return run([mlp.down_proj], lambda *values: _closed(layer, *values), gate, up, hidden)
+
+
+def _whole_again(layer: Any, hidden: Any, rows: Any) -> Any:
+    """Run a layer that is run again as a whole, and its attention once more, so that its scores do not lie beside the MLP."""
+    attend = again if _keeps_scores(hidden) else kept
+    return again([layer], lambda hidden: _in_segments(layer, hidden, rows, kept, attend), hidden)
 
 
 _LAYER_FORMS: dict[Checkpointing, Run] = {
     "none": lambda layer, hidden, rows: _in_segments(layer, hidden, rows, kept),
     "segments": _in_segments,
-    "layer": lambda layer, hidden, rows: again([layer], lambda hidden: _in_segments(layer, hidden, rows, kept), hidden),
+    "layer": _whole_again,
 }
 
 
@@ -139,6 +146,11 @@ def _at(hidden: Any, rows: Any) -> Any:
 def _by_hand(hidden: Any) -> bool:
     """Whether our own CPU functions are faster than MLX's; they are written for float32."""
     return device_kind() == "cpu" and bool(hidden.dtype == mx.float32)
+
+
+def _keeps_scores(hidden: Any) -> bool:
+    """Whether attention keeps its matrix of scores for the backward pass: MLX does but on CUDA, our CPU function does not."""
+    return not _by_hand(hidden) and device_kind() != "cuda"
 
 
 def _heads(projected: Any, count: int) -> Any:
