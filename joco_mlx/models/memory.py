@@ -155,7 +155,7 @@ _COEFFICIENTS: dict[tuple[Device, Checkpointing], _Coefficients] = {
     ("cpu", "layer"): _Coefficients((1.35, 0, 0, 0), (33, 0, 16, 0), (0, 0, 2.9, 6.8)),
     ("gpu", "none"): _Coefficients((7, 5, 5.5, 1), (1, 1, 1, 1.25), (6, 5, 3.1, 0)),
     ("gpu", "segments"): _Coefficients((3, 2, 2, 0), (6, 0, 12, 0), (6, 5, 3.6, 0)),
-    ("gpu", "layer"): _Coefficients((1, 0, 0, 0), (14, 5, 17, 1.5), (7, 5, 4.2, 0)),
+    ("gpu", "layer"): _Coefficients((1, 0, 0, 0), (14, 5, 17, 0), (7, 5, 4.2, 0)),
 }
 _CPU_BLOCK = 64
 _KERNELS: dict[Checkpointing, float] = {"none": 1.12, "segments": 1.06, "layer": 1.0}
