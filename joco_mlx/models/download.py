@@ -177,6 +177,11 @@ def _told(problem: BaseException, repository: str, revision: str | None) -> Joco
             f"{constants.HF_HUB_CACHE} could not be written: {problem.strerror}.",
             "Free some disk, or put the Hub's cache elsewhere: HF_HOME.",
         )
+    if constants.HF_HUB_OFFLINE:
+        return MachineError(
+            f"{repository} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it.",
+            f"Unset HF_HUB_OFFLINE, or use the model that needs no hub: {_NO_HUB}",
+        )
     status = getattr(getattr(problem, "response", None), "status_code", None)
     reason = f"it answered {status}" if status else "it cannot be reached"
     return MachineError(

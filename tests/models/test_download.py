@@ -95,6 +95,16 @@ def test_without_a_network_the_next_command_is_named(monkeypatch: pytest.MonkeyP
     assert "HF_ENDPOINT" in caught.value.hint
 
 
+def test_what_may_not_be_fetched_is_not_told_as_a_broken_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(MachineError, match="someone/tiny is not on this machine, and HF_HUB_OFFLINE forbids") as caught:
+        download.fetch("someone/tiny", None, progress=Silent())
+    assert caught.value.hint.startswith("Unset HF_HUB_OFFLINE")
+
+
 def test_too_little_disk_is_noticed_before_the_download(  # type: ignore[no-untyped-def]
     hub, served_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
