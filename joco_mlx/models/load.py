@@ -21,6 +21,7 @@ from mlx_lm.tuner.lora import LoRALinear
 
 from joco_mlx.errors import InputError
 from joco_mlx.models.folder import ModelFolder
+from joco_mlx.models.weights_check import check_whole
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapters.safetensors"
@@ -77,9 +78,10 @@ def attach(model: nn.Module, adapter: Path, folder: ModelFolder) -> None:
     """Add an adapter's LoRA layers to a loaded model, in place.
 
     Raises:
-        InputError: A file is missing, or the adapter was trained for another base.
+        InputError: A file is missing or cut short, or the adapter was trained for another base.
     """
     check_base(read_adapter_config(adapter), adapter, folder)
+    check_whole(adapter / ADAPTER_WEIGHTS, "Copy it again, or train again: joco-mlx train")
     try:
         mlx_lm_adapters.load_adapters(model, str(adapter))
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as problem:

@@ -32,7 +32,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         if not (folder / name).is_file():
             raise InputError(f"{folder / name} is missing, but {INDEX} lists it.", "Download the model again.")
     for file in files:
-        _check_whole(file)
+        check_whole(file)
     return files
 
 
@@ -85,13 +85,18 @@ def _indexed(folder: Path) -> set[str]:
         raise InputError(f"{path} is damaged: {problem}.", "Download the model again.") from problem
 
 
-def _check_whole(file: Path) -> None:
+def check_whole(file: Path, again: str = "Download the model again.") -> None:
+    """Check that a safetensors file is as long as its header says.
+
+    Raises:
+        InputError: It is not, or it has no such header; `again` is what to do then.
+    """
     try:
         declared, size = _declared_size(file), file.stat().st_size
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as problem:
-        raise InputError(f"{file} is no safetensors file: {problem}.", "Download the model again.") from problem
+        raise InputError(f"{file} is no safetensors file: {problem}.", again) from problem
     if declared != size:
-        raise InputError(f"{file} has {size} bytes instead of {declared}.", "Download the model again.")
+        raise InputError(f"{file} has {size} bytes instead of {declared}.", again)
 
 
 def _declared_size(file: Path) -> int:

@@ -86,6 +86,18 @@ def test_an_adapter_of_another_shape_is_refused(tiny_model: TinyModel, tmp_path:
         load.load_model(open_folder(tiny_model("qwen2", **other)), adapter=adapter)
 
 
+def test_an_adapter_that_is_cut_short_is_not_told_as_one_of_another_base(
+    quantised: ModelFolder, tmp_path: Path
+) -> None:
+    adapter = save_adapter(tmp_path / "adapter", quantised.path)
+    weights = adapter / "adapters.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    with pytest.raises(InputError, match=rf"has {len(whole) - 100} bytes instead of {len(whole)}\.") as caught:
+        load.load_model(quantised, adapter=adapter)
+    assert caught.value.hint.endswith("joco-mlx train")
+
+
 def test_an_adapter_with_tensors_missing_is_refused(quantised: ModelFolder, tmp_path: Path) -> None:
     adapter = save_adapter(tmp_path / "adapter", quantised.path)
     weights = mx.load(str(adapter / "adapters.safetensors"))
