@@ -10,21 +10,22 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from joco_mlx import artifacts
 from joco_mlx.commit.record import Record
-from joco_mlx.config import CurateConfig
+from joco_mlx.config import CurateConfig, Profile
 from joco_mlx.dataset.candidate import Candidate
 from joco_mlx.dataset.formats import read_any
 from joco_mlx.dataset.gates import holds_its_answer
 from joco_mlx.dataset.leakage import Contamination, author_file_leakage, bots, contamination, overlap, without_commit
 from joco_mlx.dataset.personal import PERSONAL
-from joco_mlx.errors import InputError, VerificationError
+from joco_mlx.errors import InputError, UsageError, VerificationError
 from joco_mlx.progress import Progress, Silent, task
 
 MAXIMUM_ANSWERS_IN_DIFF = 0.006
 """Share of answers in diffs that is left when changelogs are dropped: what people happen to write twice."""
+_PROFILES = (*get_args(Profile), PERSONAL)
 REPORTED_ONLY = ("single-repository", PERSONAL)
 """The profiles in which one author's work is on both sides of every split in time."""
 
@@ -94,8 +95,11 @@ def audit(
         progress: Who watches.
 
     Raises:
+        UsageError: `profile` is none.
         InputError: There is no training split, or a line is of no known form.
     """
+    if profile not in (None, *_PROFILES):
+        raise UsageError(f"--profile is {profile!r}, which is not known.", f"Use one of: {', '.join(_PROFILES)}.")
     watched = progress or Silent()
     with task(watched, "auditing", 5, "steps") as shown:
         splits, skipped = _read(folder)

@@ -12,7 +12,7 @@ from dataset_records import record, write
 
 from joco_mlx.commit.record import Record
 from joco_mlx.dataset.audit import AuditReport, audit
-from joco_mlx.errors import InputError, VerificationError
+from joco_mlx.errors import InputError, UsageError, VerificationError
 
 WORDS = [f"word{number}" for number in range(400)]
 ADA, BOB, EVE = "a" * 16, "b" * 16, "e" * 16
@@ -202,6 +202,12 @@ def test_bots_are_counted_where_authors_are_named(folder: Path) -> None:
     lines = [case(train[0]), case(train[1], "dependabot[bot] <x@example.com>")]
     (folder / "train.jsonl").write_text("".join(json.dumps(item) + "\n" for item in lines))
     assert audit(folder).bots == 1
+
+
+def test_a_misspelt_profile_is_not_taken_for_one_that_must_not_leak(folder: Path) -> None:
+    with pytest.raises(UsageError, match="--profile is 'single', which is not known") as caught:
+        audited(folder, *clean(), profile="single")
+    assert "single-repository" in caught.value.hint
 
 
 def test_a_folder_without_training_records(folder: Path) -> None:
