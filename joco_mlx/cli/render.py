@@ -165,8 +165,8 @@ class _PlainTask:
         warn(f"{self.title}: {self._count()}{self._eta()} {_figures(self.figures)}".rstrip())
 
     def _count(self) -> str:
-        of = "" if self.total is None else f"/{self.total:g}"
-        return f"{self.done:g}{of} {self.unit}".rstrip()
+        of = "" if self.total is None else f"/{_amount(self.total)}"
+        return f"{_amount(self.done)}{of} {self.unit}".rstrip()
 
     def _eta(self) -> str:
         if not self.total or not 0 < self.done < self.total:
@@ -185,6 +185,11 @@ class _Plain:
 
     def note(self, text: str) -> None:
         warn(text)
+
+
+def _amount(value: float) -> str:
+    """Return a count with all its digits: `134,515,008` and never `1.34515e+08`."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
 def _figures(figures: dict[str, float | str]) -> str:

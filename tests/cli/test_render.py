@@ -56,6 +56,12 @@ def test_progress_in_a_pipe_is_plain_and_ends_with_the_figures(capsys: pytest.Ca
     assert captured.err.splitlines()[1].endswith("loss 0.25")
 
 
+def test_a_large_count_keeps_its_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    with render.progress() as progress, task(progress, "verify", 134_515_008, "weights") as work:
+        work.advance(134_515_008)
+    assert capsys.readouterr().err.startswith("verify: 134,515,008/134,515,008 weights, ")
+
+
 def test_the_end_of_a_task_is_told_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(render, "PLAIN_LINE_EVERY_SECONDS", 0.0)
     with render.progress() as progress:
