@@ -96,6 +96,8 @@ def verify_gguf(file: Path, against: Path, *, progress: Progress | None = None) 
         VerificationError: The file is cut short or damaged, so that nothing in it can be compared.
     """
     shown = progress or Silent()
+    if not against.is_dir():
+        raise InputError(f"There is no folder {against}.", "Give the run or the model folder that it was made from.")
     if not (against / RUN_FILE).is_file():
         return verify(file, against, progress=shown)
     run = open_run(against)

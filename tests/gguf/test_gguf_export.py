@@ -14,6 +14,7 @@ from adapter_fixture import random_adapter
 from joco_mlx import artifacts
 from joco_mlx.config import Mode, Quantization
 from joco_mlx.errors import ConflictError, InputError, MachineError
+from joco_mlx.export import verify_gguf
 from joco_mlx.gguf import export as stage
 from joco_mlx.gguf.card import Card
 from joco_mlx.gguf.container import open_gguf
@@ -172,3 +173,8 @@ def test_the_plan_is_a_little_larger_than_the_file(tiny_model: Callable[..., Pat
         done = _export(folder, tmp_path / f"{quantization}.gguf", quantization)
         planned = stage.make_plan(open_weights(folder), folder, quantization, CARD).nbytes
         assert done.nbytes <= planned < done.nbytes + 20_000
+
+
+def test_what_a_gguf_is_held_against_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"There is no folder .*absent\."):
+        verify_gguf(tmp_path / "joco.gguf", tmp_path / "absent")
