@@ -4,6 +4,7 @@ Decides how an artefact is stored, sealed and checked on opening. A file appears
 whole (temporary name, fsync, rename), and `manifest.json` is written last. Leaves what is inside to the stages.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from joco_mlx.errors import ConflictError, InputError, MachineError
 Kind = Literal["dataset", "run", "fused", "gguf", "bench"]
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 OTHER_PLACE = "Free some disk or choose another --out."
 MAKERS = {
     "dataset": "joco-mlx dataset curate",
@@ -207,8 +209,14 @@ def telling_disk_errors(path: Path) -> Iterator[None]:
     except OSError as problem:
         if isinstance(problem, FileNotFoundError | TimeoutError | ConnectionError):
             raise
-        reason = problem.strerror or str(problem)
-        free = shutil.disk_usage(_existing_parent(path)).free / 1e9
+        reason, parent = problem.strerror or str(problem), _existing_parent(path.parent).resolve()
+        if problem.errno in _NOT_ALLOWED:
+            raise MachineError(
+                f"{path} could not be written: {reason}.", f"Choose another place, or make {parent} writable."
+            ) from problem
+        if problem.errno == errno.EISDIR:
+            raise MachineError(f"{path} could not be written: it is a folder.", "Name a file.") from problem
+        free = shutil.disk_usage(parent).free / 1e9
         raise MachineError(f"{path} could not be written: {reason} ({free:.1f} GB free).", OTHER_PLACE) from problem
 
 

@@ -1,6 +1,8 @@
 """The rules of artefacts: whole or not there, sealed, checked on opening."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,27 @@ def test_a_folder_that_cannot_be_written_is_told_with_its_name(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match="could not be written"), artifacts.whole_file(tmp_path / "file" / "below"):
         pytest.fail("must not be entered")
+
+
+@pytest.mark.parametrize(
+    ("number", "said", "hint"),
+    [
+        (errno.EACCES, "Permission denied.", "Choose another place, or make {parent} writable."),
+        (errno.EROFS, "Read-only file system.", "Choose another place, or make {parent} writable."),
+        (errno.EISDIR, "it is a folder.", "Name a file."),
+    ],
+    ids=["denied", "read-only", "folder"],
+)
+def test_more_disk_is_advised_only_where_it_helps(tmp_path: Path, number: int, said: str, hint: str) -> None:
+    with (
+        pytest.raises(MachineError, match="could not be written") as told,
+        artifacts.telling_disk_errors(tmp_path / "below" / "file"),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert told.value.message.endswith(said)
+    assert told.value.hint == hint.format(parent=tmp_path)
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match=r"could not be written: it is a folder\."):
+        artifacts.write_text(tmp_path, "x")
