@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from joco_mlx.commit.variants import draw
-from joco_mlx.config import ANSWER_TOKENS, TrainConfig
+from joco_mlx.config import ANSWER_TOKENS, SEVEN_PROJECTIONS, TrainConfig
+from joco_mlx.errors import UsageError
 from joco_mlx.models import memory
 from joco_mlx.models.compute import FAST_BLAS_HINT, device_kind, fast_blas
 from joco_mlx.models.folder import ModelFolder
@@ -120,6 +121,7 @@ def prepare(config: TrainConfig, progress: Progress) -> Prepared:
 def _prepare(config: TrainConfig, progress: Progress, *, strict: bool) -> Prepared:
     data = read_splits(find_dataset(config.data))
     model = locate(config.model, progress=progress)
+    _require_targets(config, model.shape)
     encoder = Encoder(Tokenizer.from_folder(model.path), model.template, config.max_seq_length)
     varied = replace(encoder, variant_of=partial(draw, config.prompt_variants, config.seed))
     examples = encode_all(data.train, varied, progress, strict=strict)
@@ -127,6 +129,20 @@ def _prepare(config: TrainConfig, progress: Progress, *, strict: bool) -> Prepar
     config = replace(config, steps=_steps(config, len(examples)))
     shapes = choose_shapes([smallest_shape(example) for example in [*examples, *validation]], config.batch_size)
     return Prepared(config, model, data, examples, validation, shapes, _plan(config, model, data, examples, shapes))
+
+
+def _require_targets(config: TrainConfig, model: Shape) -> None:
+    """Refuse layers and modules that the model does not have; of an architecture unknown here only its weights know."""
+    if config.layers > model.layers:
+        raise UsageError(
+            f"--layers is {config.layers}, but the model has {model.layers}.", f"Give --layers at most {model.layers}."
+        )
+    absent = [name for name in config.target_modules if name not in SEVEN_PROJECTIONS]
+    if absent and model.architecture in WELL_KNOWN:
+        raise UsageError(
+            f"--target-modules names {absent[0]!r}, which this model does not have.",
+            f"Use some of: {', '.join(sorted(SEVEN_PROJECTIONS))}.",
+        )
 
 
 def _steps(config: TrainConfig, examples: int) -> int:

@@ -11,7 +11,7 @@ from tiny_records import make_record
 
 from joco_mlx.artifacts import open_artifact, sha256
 from joco_mlx.config import TrainConfig
-from joco_mlx.errors import ConflictError, InputError, MachineError, StoppedError
+from joco_mlx.errors import ConflictError, InputError, MachineError, StoppedError, UsageError
 from joco_mlx.models import memory
 from joco_mlx.models.compute import mx
 from joco_mlx.models.hub import locate
@@ -225,6 +225,19 @@ def test_a_dataset_with_nothing_to_train_on(config, make_dataset):
 def test_a_folder_that_is_no_dataset(config, tmp_path):
     with pytest.raises(InputError, match="There is no dataset at"):
         plan_run(replace(config, data=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"target_modules": ("q_proj", "foo")}, "--target-modules names 'foo'"),
+        ({"layers": 99}, "--layers is 99, but the model has "),
+    ],
+    ids=["module", "layers"],
+)
+def test_a_plan_refuses_what_the_model_does_not_have(config, changes, said):
+    with pytest.raises(UsageError, match=said):
+        plan_run(replace(config, **changes))
 
 
 @pytest.mark.parametrize(
