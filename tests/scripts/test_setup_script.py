@@ -157,6 +157,14 @@ def test_an_interrupted_installation_is_not_taken_for_a_finished_one(machine: Ma
     assert any("pip sync" in line for line in machine.asked())
 
 
+def test_packages_that_cannot_be_fetched_end_in_two_sentences(machine: Machine) -> None:
+    done = machine.setup(FAKE_UV_FAILS="pip sync")
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-2] == "setup: uv could not install the packages (its reason is above)."
+    assert "SSL_CERT_FILE" in done.stderr.splitlines()[-1]
+    assert machine.setup().returncode == 0
+
+
 def test_an_unknown_option_is_refused(machine: Machine) -> None:
     done = machine.setup("--fast")
     assert done.returncode == 2
