@@ -29,7 +29,7 @@ default.
 | exit code | means |
 |---:|---|
 | 0 | done |
-| 1 | nothing of the below; the message says what |
+| 1 | nothing of the below; the message says what, and is left out where whoever read the pipe has gone |
 | 2 | an option or argument that cannot be what was meant |
 | 3 | a repository, dataset, model or file that is not what it should be |
 | 4 | something this machine lacks: a program, disk, memory, a network |
