@@ -78,6 +78,13 @@ def test_check_stops_at_the_first_failure_and_shows_it(checkout: Path, tool: str
     assert "pytest" not in (checkout / "calls").read_text()
 
 
+@pytest.mark.parametrize(("word", "code"), [("--help", 0), ("--quick", 2)])
+def test_check_does_not_run_the_gate_for_a_word_that_it_was_given(checkout: Path, word: str, code: int) -> None:
+    done = run(checkout / "scripts/check", word, cwd=checkout)
+    assert (done.returncode, "environment" in done.stdout) == (code, False)
+    assert "Usage: scripts/check" in done.stdout + done.stderr
+
+
 def test_check_fails_with_the_tests(checkout: Path) -> None:
     write_program(checkout / ".venv/bin/pytest", "echo 1 failed; exit 1")
     assert run(checkout / "scripts/check", cwd=checkout).returncode == 1
