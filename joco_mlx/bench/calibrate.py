@@ -1,9 +1,9 @@
 """A prior of types is fitted for one model, on records that it was not trained on.
 
-Decides which records: those of the validation split whose messages are conventional, and none that were trained on. The
-words of a diff are learned from the training split, and for the fit without the repository of the record, because a
-validation split shares its repositories with training: words that only one repository uses would be trusted too much
-elsewhere. Leaves what is fitted to `suggest.type_prior`.
+Decides which records: some of the validation split, drawn, whose messages are conventional, and none that were trained
+on. A validation split shares its repositories with training, and a suggestion is for another one. So the words of a diff
+are learned, for the fit, without the repository of the record; and how much a bias is held back is what was best for
+repositories that were left out. Leaves what is fitted to `suggest.type_prior`.
 """
 
 import random
@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from joco_mlx.bench.cases import Case, read_cases
 from joco_mlx.bench.in_process import in_process
@@ -26,8 +27,10 @@ from joco_mlx.config import BenchConfig
 from joco_mlx.errors import InputError
 from joco_mlx.progress import Progress, Silent, task
 from joco_mlx.suggest.engines import MlxEngine, choose
-from joco_mlx.suggest.type_prior import Floats, TypePrior, fit, paths_of
+from joco_mlx.suggest.type_prior import PENALTY, Floats, TypePrior, fit, paths_of
 
+PENALTIES = (PENALTY, 10.0, 100.0, 1_000.0, 1e6)
+"""On the biases; the last one leaves none."""
 FOLDS = 5
 """Of the repositories; each time words are learned from four of them and asked of the fifth."""
 
@@ -50,7 +53,7 @@ def calibrate(
     """
     shown = progress or Silent()
     subject = in_process(config, progress=shown)
-    kept = without_leaks(subject, read_cases(cases, config.max_cases), config, shown)[0]
+    kept = without_leaks(subject, _drawn(read_cases(cases), config), config, shown)[0]
     typed = [case for case in kept if case.type in TYPES]
     if not typed:
         raise InputError(
@@ -59,16 +62,43 @@ def calibrate(
     learned_from = _training_records(subject, cases) if with_words else []
     elsewhere = _words_of_others(learned_from, typed, shown) if learned_from else None
     engine = MlxEngine(choose(config.model, progress=shown), progress=shown)
-    prior = fit(
-        _said(engine, typed, config, shown),
-        [paths_of(case.record.input) for case in typed],
-        [case.type or "" for case in typed],
-        elsewhere,
-    )
+    prior = _fitted(_said(engine, typed, config, shown), typed, elsewhere)
     if learned_from:
         prior = replace(prior, words=type_words(learned_from))
     prior.write(out)
     return prior
+
+
+def _drawn(cases: Sequence[Case], config: BenchConfig) -> Sequence[Case]:
+    """Return as many cases as were asked for; a split begins with one repository, so that they are drawn."""
+    if config.max_cases is None or config.max_cases >= len(cases):
+        return cases
+    return random.Random(config.seed).sample(cases, config.max_cases)  # noqa: S311  (a sample, no secrets)
+
+
+def _fitted(said: Floats, cases: Sequence[Case], words: Floats | None) -> TypePrior:
+    """Return the prior of the model's log-probabilities and the words', (cases, types)."""
+    paths = [paths_of(case.record.input) for case in cases]
+    wanted = [case.type or "" for case in cases]
+    folds = _folds(case.record.metadata.repository for case in cases)
+    groups = np.array([folds.index(_place(folds, case)) for case in cases])
+
+    def fit_of(rows: NDArray[np.intp], penalty: float) -> TypePrior:
+        of_rows = [paths[row] for row in rows], [wanted[row] for row in rows]
+        return fit(said[rows], *of_rows, None if words is None else words[rows], penalty)
+
+    def left_out(penalty: float) -> float:
+        """The log-likelihood of every fold under what the others taught."""
+        found = 0.0
+        for group in set(groups):
+            held = np.flatnonzero(groups == group)
+            prior = fit_of(np.flatnonzero(groups != group), penalty)
+            told = prior.log_posterior(said[held], [paths[row] for row in held], None if words is None else words[held])
+            found += sum(told[place, TYPES.index(wanted[row])] for place, row in enumerate(held))
+        return found
+
+    penalty = max(PENALTIES, key=left_out) if len(folds) > 1 else PENALTY
+    return fit_of(np.arange(len(cases)), penalty)
 
 
 def _training_records(subject: Subject, cases: Path) -> list[Record]:

@@ -25,7 +25,9 @@ from joco_mlx.errors import InputError
 from joco_mlx.suggest.type_words import TypeWords
 
 PENALTY = 1.0
-"""On half the square of a bias and of a scale's distance from where it began: as one more record that says nothing."""
+"""On half the square of a scale's distance from where it began, and at least on that of a bias: as one more record that
+says nothing.
+"""
 _STEPS = 2_000
 _CLOSE = 1e-6
 _LONGEST = 0.1
@@ -97,7 +99,11 @@ def paths_of(diff: str) -> str:
 
 
 def fit(
-    log_probabilities: Floats, paths: Sequence[str], wanted: Sequence[str], words: Floats | None = None
+    log_probabilities: Floats,
+    paths: Sequence[str],
+    wanted: Sequence[str],
+    words: Floats | None = None,
+    penalty: float = PENALTY,
 ) -> TypePrior:
     """Return the prior under which the wanted types are likeliest, less the penalty; it holds no words yet.
 
@@ -109,6 +115,7 @@ def fit(
         paths: What the path rules say of each record.
         wanted: The types that people chose, each one of `TYPES`.
         words: What words say that were learned without the record, (records, types); None asks only the model.
+        penalty: On half the square of a bias.
     """
     right = np.array([[kind == one for kind in TYPES] for one in wanted], np.float64)
     rules = sorted(set(paths))
@@ -117,7 +124,7 @@ def fit(
     begun = [1.0, 0.0][: len(shown)]
     scales, bias, groups = list(begun), np.zeros(len(TYPES)), np.zeros((len(rules), len(TYPES)))
     # Softmax curves by at most 1/2 a record, and bias and groups move at once.
-    steps = 2 * (0.5 * len(wanted) + PENALTY), 2 * (0.5 * which.sum(axis=0)[:, None] + PENALTY)
+    steps = 2 * (0.5 * len(wanted) + penalty), 2 * (0.5 * which.sum(axis=0)[:, None] + penalty)
 
     def believed() -> Floats:
         return np.exp(_normalised(sum(map(np.multiply, scales, shown), bias + which @ groups)))
@@ -131,7 +138,7 @@ def fit(
             moved.append(missing / (spread + PENALTY))
             scales[place] += float(np.clip(moved[-1], -_LONGEST, _LONGEST))
         rest = right - believed()
-        pull = (rest.sum(axis=0) - PENALTY * bias) / steps[0], (which.T @ rest - PENALTY * groups) / steps[1]
+        pull = (rest.sum(axis=0) - penalty * bias) / steps[0], (which.T @ rest - penalty * groups) / steps[1]
         bias += pull[0]
         groups += pull[1]
         if max(*map(abs, moved), *(float(np.abs(one).max()) for one in pull)) < _CLOSE:

@@ -1,6 +1,7 @@
 """A prior of types for a real engine: it learns from held-out records, and words from repositories of others."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,36 @@ def test_one_repository_teaches_itself(
     own = BenchConfig(model=config.model, train=make_dataset(alone, name="alone"))
     held = written(tmp_path / "own.jsonl", [record(number, repository="tool") for number in range(200, 224)])
     assert calibrate(own, held, tmp_path / "types.json", with_words=True).words_scale > 0
+
+
+def test_a_part_of_a_split_is_drawn_from_all_of_it(config: BenchConfig, tmp_path: Path) -> None:
+    """The first half are changes of documents only; of ten that are drawn some are not."""
+    ordered = sorted((record(number) for number in range(200, 240)), key=lambda one: one.metadata.type != "docs")
+    cases = written(tmp_path / "ordered.jsonl", ordered)
+    prior = calibrate(replace(config, max_cases=10), cases, tmp_path / "types.json")
+    assert prior.records == 10
+    assert len(prior.by_paths) > 1
+
+
+@pytest.mark.parametrize("habit", ["of each repository", "of all"])
+def test_a_bias_is_kept_when_other_repositories_share_it(
+    config: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, habit: str
+) -> None:
+    """The model is undecided. Six repositories each use one type; or all of them mostly `perf`."""
+    own, shared = ("feat", "fix", "docs", "perf", "test", "ci"), ("perf", "perf", "perf", "perf", "perf", "ci")
+
+    def kind(number: int) -> str:
+        return own[number % 6] if habit == "of each repository" else shared[number // 6 % 6]
+
+    cases = [
+        record(number, f"{kind(number)}: change {number}", repository=f"r{number % 6}") for number in range(500, 572)
+    ]
+    monkeypatch.setattr(
+        module, "_said", lambda engine, asked, *_: np.full((len(asked), len(TYPES)), -np.log(len(TYPES)))
+    )
+    prior = calibrate(config, written(tmp_path / "habits.jsonl", cases), tmp_path / "types.json")
+    strongest = max(abs(value) for value in prior.bias.values())
+    assert strongest < 0.1 if habit == "of each repository" else strongest > 1
 
 
 def test_without_a_typed_message_there_is_nothing_to_fit(
