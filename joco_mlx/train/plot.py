@@ -1,12 +1,19 @@
-"""The picture of a run: loss against steps."""
+"""The picture of a run: loss against steps.
+
+One step is few records, so that its loss says little: it is drawn faintly, and its mean over the last steps as a line.
+"""
 
 import json
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from joco_mlx.artifacts import whole_file
 
 PICTURE = "loss.png"
+_SHARE = 40
+"""The mean is over a fortieth of the run."""
 
 
 def plot_loss(metrics: Path, picture: Path) -> None:
@@ -21,10 +28,14 @@ def plot_loss(metrics: Path, picture: Path) -> None:
     lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    for name, label, style in (("loss", "training", "-"), ("val_loss", "validation", "o-")):
-        steps, losses = _points(lines, name)
-        if steps:
-            axes.plot(steps, losses, style, label=label, linewidth=1.2, markersize=4)
+    steps, losses = _points(lines, "loss")
+    window = max(1, len(losses) // _SHARE)
+    if steps:
+        axes.plot(steps, losses, color="C0", linewidth=0.6, alpha=0.3)
+        axes.plot(steps, running_mean(losses, window), color="C0", linewidth=1.6, label=_label(window))
+    judged, validation = _points(lines, "val_loss")
+    if judged:
+        axes.plot(judged, validation, "o-", color="C1", linewidth=1.6, markersize=4, label="validation")
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("loss per answer token (nats)")
     axes.set_ylim(bottom=0)
@@ -33,6 +44,16 @@ def plot_loss(metrics: Path, picture: Path) -> None:
         axes.legend()
     with whole_file(picture) as file:
         FigureCanvasAgg(figure).print_png(file)
+
+
+def running_mean(values: Sequence[float], window: int) -> list[float]:
+    """Return the mean of each value and those before it, `window` of them where there are so many."""
+    sums = [0.0, *accumulate(values)]
+    return [(sums[end] - sums[max(0, end - window)]) / min(window, end) for end in range(1, len(sums))]
+
+
+def _label(window: int) -> str:
+    return "training" if window == 1 else f"training, mean of {window} steps"
 
 
 def _points(lines: list[dict[str, Any]], name: str) -> tuple[list[int], list[float]]:
