@@ -62,6 +62,14 @@ def test_a_wrong_value_is_named(name: str, value: object) -> None:
         config.resolve(TrainConfig, {name: value}, environment={})
 
 
+@pytest.mark.parametrize("value", [5, [1, 2], ["q_proj", 1], {"q": "proj"}, True], ids=str)
+def test_a_list_in_a_file_is_of_texts(value: object) -> None:
+    with pytest.raises(UsageError) as caught:
+        config.resolve(TrainConfig, {}, environment={}, files={"f.toml": {"target_modules": value}})
+    assert caught.value.message == f"target_modules in f.toml is {value!r}, but must be a list of texts."
+    assert caught.value.hint == "Give target_modules in f.toml a list of texts."
+
+
 def test_text_becomes_the_fields_type() -> None:
     environment = {"JOCO_MLX_FILTERED": "no", "JOCO_MLX_MAX_COMMITS": "7"}
     assert config.resolve(ExtractConfig, {}, environment=environment) == ExtractConfig(filtered=False, max_commits=7)

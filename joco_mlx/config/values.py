@@ -28,14 +28,24 @@ def convert(hint: Any, value: Any, name: str) -> Any:
             raise UsageError(f"{name} is {value!r}, which is not known.", f"Use one of: {choices}.")
         return value
     if origin is tuple:
-        parts = value.split(",") if isinstance(value, str) else value
-        return tuple(part.strip() for part in parts if part.strip())
+        return _texts(value, name)
     try:
         return _scalar(hint, value)
     except (TypeError, ValueError):
         raise UsageError(
             f"{name} is {value!r}, which is no {hint.__name__}.", f"Give {name} a {hint.__name__}."
         ) from None
+
+
+def _texts(value: Any, name: str) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise _unlike(name, value, "a list of texts")
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _unlike(name: str, value: Any, wanted: str) -> UsageError:
+    return UsageError(f"{name} is {value!r}, but must be {wanted}.", f"Give {name} {wanted}.")
 
 
 def _scalar(kind: Any, value: Any) -> Any:
