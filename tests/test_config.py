@@ -70,6 +70,27 @@ def test_a_list_in_a_file_is_of_texts(value: object) -> None:
     assert caught.value.hint == "Give target_modules in f.toml a list of texts."
 
 
+@pytest.mark.parametrize(
+    ("made", "name", "value", "wanted"),
+    [
+        (TrainConfig, "steps", "many", "a whole number"),
+        (TrainConfig, "steps", 1.5, "a whole number"),
+        (TrainConfig, "alpha", "big", "a number"),
+        (TrainConfig, "alpha", [1], "a number"),
+        (TrainConfig, "model", ["a"], "a text"),
+        (TrainConfig, "model", 5, "a text"),
+        (TrainConfig, "data", ["a"], "a path"),
+        (FuseConfig, "force", 1, "true or false"),
+        (FuseConfig, "force", "maybe", "true or false"),
+    ],
+)
+def test_a_value_of_another_type_is_told_in_english(made: type, name: str, value: object, wanted: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        config.resolve(made, {}, environment={}, files={"f.toml": {name: value}})
+    assert caught.value.message == f"{name} in f.toml is {value!r}, but must be {wanted}."
+    assert caught.value.hint == f"Give {name} in f.toml {wanted}."
+
+
 def test_text_becomes_the_fields_type() -> None:
     environment = {"JOCO_MLX_FILTERED": "no", "JOCO_MLX_MAX_COMMITS": "7"}
     assert config.resolve(ExtractConfig, {}, environment=environment) == ExtractConfig(filtered=False, max_commits=7)

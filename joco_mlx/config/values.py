@@ -2,9 +2,12 @@
 
 import types
 import typing
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from joco_mlx.errors import UsageError
+
+_WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 
 
 def convert(hint: Any, value: Any, name: str) -> Any:
@@ -31,10 +34,8 @@ def convert(hint: Any, value: Any, name: str) -> Any:
         return _texts(value, name)
     try:
         return _scalar(hint, value)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"{name} is {value!r}, which is no {hint.__name__}.", f"Give {name} a {hint.__name__}."
-        ) from None
+    except (TypeError, ValueError, OverflowError):
+        raise _unlike(name, value, _WANTED[hint]) from None
 
 
 def _texts(value: Any, name: str) -> tuple[str, ...]:
@@ -53,7 +54,11 @@ def _scalar(kind: Any, value: Any) -> Any:
         words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
         if isinstance(value, bool):
             return value
-        return words[value.lower()] if str(value).lower() in words else int("not a truth value")
+        if not isinstance(value, str) or value.lower() not in words:
+            raise ValueError(value)
+        return words[value.lower()]
+    if kind in (str, Path) and not isinstance(value, str | Path):
+        raise TypeError(value)
     if isinstance(value, bool) or (kind is int and isinstance(value, float)):
         raise ValueError(value)
     return kind(value)
