@@ -24,7 +24,7 @@ def run(
     model: Annotated[str | None, option(BenchConfig, "model")] = None,
     engine: Annotated[str | None, option(BenchConfig, "engine")] = None,
     url: Annotated[str | None, option(BenchConfig, "url")] = None,
-    max_cases: Annotated[int | None, option(BenchConfig, "max_cases", "--max")] = None,
+    max_cases: Annotated[int | None, option(BenchConfig, "max_cases")] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help=f"Name of the run's folder in {BENCH_FOLDER}.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder, when it lies elsewhere.")] = None,
     temperature: Annotated[float | None, option(BenchConfig, "temperature")] = None,
@@ -35,7 +35,7 @@ def run(
     tried_types: Annotated[int | None, option(BenchConfig, "tried_types")] = None,
     like: Annotated[str | None, option(BenchConfig, "like")] = None,
     batch_size: Annotated[int | None, option(BenchConfig, "batch_size")] = None,
-    timeout_seconds: Annotated[float | None, option(BenchConfig, "timeout_seconds", "--timeout")] = None,
+    timeout_seconds: Annotated[float | None, option(BenchConfig, "timeout_seconds")] = None,
     seed: Annotated[int | None, option(BenchConfig, "seed")] = None,
     train: Annotated[Path | None, option(BenchConfig, "train")] = None,
     allow_leak: Annotated[bool | None, option(BenchConfig, "allow_leak", "--allow-leak")] = None,
@@ -62,7 +62,7 @@ def calibrate(
     cases: Annotated[Path, typer.Option("--cases", help="Held-out records: the validation split of the dataset.")],
     out: Annotated[Path, typer.Option("--out", help="File to write, for `bench run --type-prior`.")],
     model: Annotated[str | None, option(BenchConfig, "model")] = None,
-    max_cases: Annotated[int | None, option(BenchConfig, "max_cases", "--max")] = None,
+    max_cases: Annotated[int | None, option(BenchConfig, "max_cases")] = None,
     train: Annotated[Path | None, option(BenchConfig, "train")] = None,
     batch_size: Annotated[int | None, option(BenchConfig, "batch_size")] = None,
     words: Annotated[
@@ -166,7 +166,7 @@ def judge(
     found: Annotated[Path, typer.Argument(metavar="RUN", help="Finished run, by id or folder.")],
     judge: Annotated[str | None, option(OpinionConfig, "judge")] = None,
     url: Annotated[str | None, option(OpinionConfig, "url")] = None,
-    timeout_seconds: Annotated[float | None, option(OpinionConfig, "timeout_seconds", "--timeout")] = None,
+    timeout_seconds: Annotated[float | None, option(OpinionConfig, "timeout_seconds")] = None,
     seed: Annotated[int | None, option(OpinionConfig, "seed")] = None,
 ) -> None:
     """Ask another model what it thinks of every answer; its marks stay apart from the figures."""

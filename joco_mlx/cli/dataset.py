@@ -32,8 +32,8 @@ Folder = Annotated[Path, typer.Argument(help="Dataset folder.")]
 def extract(
     repositories: Annotated[list[Path], typer.Argument(metavar="REPO...", help="Clones, worktrees or bare mirrors.")],
     out: Annotated[Path, typer.Option("--out", help="JSONL file to write.")],
-    max_commits: Annotated[int | None, option(ExtractConfig, "max_commits", "--max")] = None,
-    revision: Annotated[str | None, option(ExtractConfig, "revision", "--rev")] = None,
+    max_commits: Annotated[int | None, option(ExtractConfig, "max_commits")] = None,
+    revision: Annotated[str | None, option(ExtractConfig, "revision")] = None,
     author: Annotated[str | None, option(ExtractConfig, "author")] = None,
     name: Annotated[str | None, option(ExtractConfig, "name")] = None,
     filtered: Annotated[bool | None, option(ExtractConfig, "filtered", "--filter/--no-filter")] = None,

@@ -31,7 +31,7 @@ def build(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be fetched, and how long.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that exists.")] = False,
     profile: Annotated[str | None, option(BuildConfig, "profile")] = None,
-    revision: Annotated[str | None, option(BuildConfig, "revision", "--rev")] = None,
+    revision: Annotated[str | None, option(BuildConfig, "revision")] = None,
     validation_share: Annotated[float | None, option(BuildConfig, "validation_share")] = None,
     test_share: Annotated[float | None, option(BuildConfig, "test_share")] = None,
     minimum_score: Annotated[int | None, option(BuildConfig, "minimum_score")] = None,

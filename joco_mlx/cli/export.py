@@ -28,7 +28,7 @@ def fuse(
     export_gguf: Annotated[bool, typer.Option("--export-gguf", help="Write joco.gguf and its Modelfile.")] = False,
     quantization: Annotated[str | None, option(FuseConfig, "quantization")] = None,
     mode: Annotated[str | None, option(FuseConfig, "mode")] = None,
-    merge_into: Annotated[str | None, option(FuseConfig, "merge_into", "--from")] = None,
+    merge_into: Annotated[str | None, option(FuseConfig, "merge_into")] = None,
     imatrix: Annotated[Path | None, option(FuseConfig, "imatrix")] = None,
     force: Annotated[bool | None, option(FuseConfig, "force", "--force")] = None,
     json: Json = False,

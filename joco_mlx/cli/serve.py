@@ -11,7 +11,7 @@ def serve(
     model: Annotated[str | None, option(ServeConfig, "model")] = None,
     port: Annotated[int | None, option(ServeConfig, "port")] = None,
     name: Annotated[str | None, option(ServeConfig, "name")] = None,
-    timeout: Annotated[float | None, option(ServeConfig, "timeout_seconds", "--timeout")] = None,
+    timeout: Annotated[float | None, option(ServeConfig, "timeout_seconds")] = None,
 ) -> None:
     """Let other tools ask the model through Ollama's or OpenAI's interface, on this computer only."""
     chosen = suggest_settings({"model": model})
