@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from joco_mlx import config
-from joco_mlx.config import CurateConfig, ExtractConfig, FuseConfig, TrainConfig
+from joco_mlx.config import BenchConfig, CurateConfig, ExtractConfig, FuseConfig, ServeConfig, TrainConfig
 from joco_mlx.errors import InputError, UsageError
 
 
@@ -89,6 +89,31 @@ def test_a_value_of_another_type_is_told_in_english(made: type, name: str, value
         config.resolve(made, {}, environment={}, files={"f.toml": {name: value}})
     assert caught.value.message == f"{name} in f.toml is {value!r}, but must be {wanted}."
     assert caught.value.hint == f"Give {name} in f.toml {wanted}."
+
+
+@pytest.mark.parametrize(
+    ("made", "flags", "environment", "file", "at_fault"),
+    [
+        (TrainConfig, {"steps": 0}, {"JOCO_MLX_STEPS": "1"}, {"steps": 1}, "--steps"),
+        (TrainConfig, {}, {"JOCO_MLX_STEPS": "0"}, {"steps": 1}, "JOCO_MLX_STEPS"),
+        (TrainConfig, {}, {}, {"steps": 0}, "steps in f.toml"),
+        (ServeConfig, {"timeout_seconds": 0}, {}, {}, "--timeout"),
+        (BenchConfig, {"max_cases": 0}, {}, {}, "--max"),
+        (ExtractConfig, {}, {"JOCO_MLX_MAX_COMMITS": "0"}, {}, "JOCO_MLX_MAX_COMMITS"),
+    ],
+)
+def test_a_value_out_of_range_is_blamed_on_where_it_came_from(  # type: ignore[no-untyped-def]
+    made: type, flags, environment, file, at_fault: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        config.resolve(made, flags, environment=environment, files={"f.toml": file} if file else None)
+    assert caught.value.message.startswith(f"{at_fault} is 0")
+    assert caught.value.hint.startswith(f"Give {at_fault} a value: ")
+
+
+def test_an_option_is_called_as_it_is_typed() -> None:
+    with pytest.raises(UsageError, match=r"^--timeout is 'soon', but"):
+        config.resolve(BenchConfig, {"timeout_seconds": "soon"}, environment={})
 
 
 def test_text_becomes_the_fields_type() -> None:

@@ -24,7 +24,7 @@ def option(made: type[Any], name: str, *spellings: str) -> Any:
     text = config.help_of(made, name)
     if shown is not None and not isinstance(shown, bool):
         text += f" [default: {shown}]"
-    return typer.Option(*(spellings or (config.flag(name),)), help=text, show_default=False)
+    return typer.Option(*(spellings or (config.flag_of(made, name),)), help=text, show_default=False)
 
 
 def settings(

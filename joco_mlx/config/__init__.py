@@ -18,7 +18,7 @@ from joco_mlx.config.agreed import (
 from joco_mlx.config.bench import BenchConfig, EngineName, OpinionConfig, PromptName
 from joco_mlx.config.dataset import BuildConfig, CurateConfig, ExtractConfig, PersonalConfig, Profile
 from joco_mlx.config.export import FuseConfig, Mode, OllamaConfig, OllamaForm, Quantization
-from joco_mlx.config.options import default_of, flag, help_of
+from joco_mlx.config.options import default_of, flag, flag_of, help_of
 from joco_mlx.config.sources import ENVIRONMENT_PREFIX, REPOSITORY_FILE, read_file, resolve, user_file
 from joco_mlx.config.suggest import ServeConfig, SuggestConfig, SuggestEngine
 from joco_mlx.config.train import (
@@ -66,6 +66,7 @@ __all__ = [
     "TrainConfig",
     "default_of",
     "flag",
+    "flag_of",
     "help_of",
     "read_file",
     "resolve",

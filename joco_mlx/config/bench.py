@@ -23,10 +23,10 @@ class BenchConfig:
     )
     engine: EngineName = option("mlx", "What answers: mlx (in this process), ollama or openai (a server).")
     url: str | None = option(None, "Address of the server; the engine's usual one on this machine when not given.")
-    max_cases: int | None = option(None, "Ask only the first cases of the file.")
+    max_cases: int | None = option(None, "Ask only the first cases of the file.", spelt="--max")
     temperature: float = option(0.0, "Sampling temperature; 0 always gives the likeliest message.")
     max_tokens: int = option(ANSWER_TOKENS, "Longest answer in tokens.")
-    timeout_seconds: float = option(120.0, "How long a server may take for one answer.")
+    timeout_seconds: float = option(120.0, "How long a server may take for one answer.", spelt="--timeout")
     prompt: PromptName = option("trained", "trained (ours), or the original's: baseline-v1 or two-step.")
     constrained: bool = option(False, "Let the model write valid headers of at most 72 characters only.")
     type_prior: Path | None = option(
@@ -45,7 +45,7 @@ class BenchConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that ask nothing."""
-        require(self.max_cases is None or self.max_cases >= 1, "max", self.max_cases, "at least 1")
+        require(self.max_cases is None or self.max_cases >= 1, "max_cases", self.max_cases, "at least 1")
         require(0 <= self.temperature <= 2, "temperature", self.temperature, "0 to 2")
         require(self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1")
         require(self.timeout_seconds > 0, "timeout_seconds", self.timeout_seconds, "more than 0")
@@ -65,7 +65,7 @@ class OpinionConfig:
 
     judge: str = option("", "Name of the model that marks, as its server knows it.")
     url: str | None = option(None, "OpenAI-compatible address; http://127.0.0.1:8080/v1 when not given.")
-    timeout_seconds: float = option(120.0, "How long the server may take for one mark.")
+    timeout_seconds: float = option(120.0, "How long the server may take for one mark.", spelt="--timeout")
     seed: int = option(0, "Seed of the marks and of the interval.")
 
     def __post_init__(self) -> None:

@@ -12,8 +12,8 @@ Profile = Literal["single-repository", "many-repositories"]
 class ExtractConfig:
     """What `dataset extract` reads from a repository."""
 
-    max_commits: int | None = option(None, "Read at most this many commits, newest first.")
-    revision: str = option("HEAD", "Revision or range to read, as git understands it (v1.0..main).")
+    max_commits: int | None = option(None, "Read at most this many commits, newest first.", spelt="--max")
+    revision: str = option("HEAD", "Revision or range to read, as git understands it (v1.0..main).", spelt="--rev")
     author: str | None = option(None, "Keep commits whose author name or e-mail matches this regular expression.")
     name: str | None = option(
         None, "Name of the repository in the records; its origin's or its folder's when not given."
@@ -22,7 +22,7 @@ class ExtractConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that select nothing."""
-        require(self.max_commits is None or self.max_commits >= 1, "max", self.max_commits, "at least 1")
+        require(self.max_commits is None or self.max_commits >= 1, "max_commits", self.max_commits, "at least 1")
         require(self.name is None or bool(self.name.strip()), "name", self.name, "a word or more")
 
 
@@ -57,7 +57,7 @@ class BuildConfig:
     profile: Profile | None = option(
         None, "How to split: single-repository or many-repositories; by their number when not given."
     )
-    revision: str = option("HEAD", "Revision or range to read of each repository.")
+    revision: str = option("HEAD", "Revision or range to read of each repository.", spelt="--rev")
     validation_share: float = option(0.1, "Share of each training repository, its newest records, for validation.")
     test_share: float = option(0.1, "Share of the records for test: whole repositories. None where there is only one.")
     minimum_score: int = option(80, "Drop commits that score less (0 to 100); 70 is the original guide's.")

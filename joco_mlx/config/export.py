@@ -24,7 +24,9 @@ class FuseConfig:
         "low-error knows nothing of the base, reference gives llama.cpp's bytes.",
     )
     merge_into: str | None = option(
-        None, "Merge a GGUF's weights into this model in place of the 4-bit base: original, or a name or folder."
+        None,
+        "Merge a GGUF's weights into this model in place of the 4-bit base: original, or a name or folder.",
+        spelt="--from",
     )
     imatrix: Path | None = option(
         None, "Importance matrix, from gguf imatrix or llama.cpp: errors weigh by it, in every --mode."

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from platformdirs import user_config_path
 
-from joco_mlx.config.options import flag
+from joco_mlx.config.options import OutOfRangeError, flag_of
 from joco_mlx.config.values import convert
 from joco_mlx.errors import InputError
 
@@ -42,19 +42,26 @@ def resolve(
     environment = os.environ if environment is None else environment
     hints = typing.get_type_hints(config)
     values: dict[str, Any] = dict(better_defaults or {})
+    told_by: dict[str, str] = {}
     for source, table in reversed(list((files or {}).items())):
         for name, value in table.items():
             if name not in hints:
                 known = ", ".join(sorted(hints))
                 raise InputError(f"{source} sets {name!r}, which is no setting.", f"Use one of: {known}.")
-            values[name] = convert(hints[name], value, f"{name} in {source}")
+            told_by[name] = f"{name} in {source}"
+            values[name] = convert(hints[name], value, told_by[name])
     for name, hint in hints.items():
         variable = ENVIRONMENT_PREFIX + name.upper()
         if variable in environment:
+            told_by[name] = variable
             values[name] = convert(hint, environment[variable], variable)
         if flags.get(name) is not None:
-            values[name] = convert(hint, flags[name], flag(name))
-    return config(**values)
+            told_by[name] = flag_of(config, name)
+            values[name] = convert(hint, flags[name], told_by[name])
+    try:
+        return config(**values)
+    except OutOfRangeError as problem:
+        raise problem.of(told_by.get(problem.name) or flag_of(config, problem.name)) from None
 
 
 def user_file() -> Path:

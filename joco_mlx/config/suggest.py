@@ -45,7 +45,7 @@ class ServeConfig:
     model: str | None = option(None, "Run, model folder or registry name; the latest finished run when not given.")
     port: int = option(11_435, "Port on 127.0.0.1, beside Ollama's 11434; 0 takes a free one.")
     name: str = option(OLLAMA_MODEL, "Name that other programs know the model by.")
-    timeout_seconds: float = option(120.0, "Longest time for one answer.")
+    timeout_seconds: float = option(120.0, "Longest time for one answer.", spelt="--timeout")
 
     def __post_init__(self) -> None:
         """Refuse values that serve nobody."""

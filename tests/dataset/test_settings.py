@@ -9,7 +9,7 @@ from joco_mlx.errors import UsageError
 @pytest.mark.parametrize(
     ("config", "fields", "named"),
     [
-        (ExtractConfig, {"max_commits": 0}, "--max is 0"),
+        (ExtractConfig, {"max_commits": 0}, "--max-commits is 0"),
         (ExtractConfig, {"name": " "}, "--name is"),
         (CurateConfig, {"validation_share": 1.0}, "--validation-share is 1.0"),
         (CurateConfig, {"test_share": -0.1}, "--test-share is -0.1"),
