@@ -18,8 +18,9 @@ from joco_mlx.config.agreed import (
 from joco_mlx.config.bench import BenchConfig, EngineName, OpinionConfig, PromptName
 from joco_mlx.config.dataset import BuildConfig, CurateConfig, ExtractConfig, PersonalConfig, Profile
 from joco_mlx.config.export import FuseConfig, Mode, OllamaConfig, OllamaForm, Quantization
+from joco_mlx.config.known import ENVIRONMENT_PREFIX, TABLES
 from joco_mlx.config.options import default_of, flag, flag_of, help_of
-from joco_mlx.config.sources import ENVIRONMENT_PREFIX, REPOSITORY_FILE, read_file, resolve, user_file
+from joco_mlx.config.sources import REPOSITORY_FILE, read_file, resolve, user_file
 from joco_mlx.config.suggest import ServeConfig, SuggestConfig, SuggestEngine
 from joco_mlx.config.train import (
     SEVEN_PROJECTIONS,
@@ -42,6 +43,7 @@ __all__ = [
     "RUNS_FOLDER",
     "SEVEN_PROJECTIONS",
     "SHIPPED_DATASETS",
+    "TABLES",
     "AdapterKind",
     "Backend",
     "BenchConfig",
