@@ -1,5 +1,6 @@
 """Which source of a value wins, and what a wrong value says."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,51 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(InputError, match=r"joco\.toml"):
         config.read_file(path, "train")
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("[trian]\nsteps = 1", "has the table [trian], which", "Write [train]."),
+        ("[nothing]\n[train]\nsteps = 1", "has the table [nothing], which", "Use one of: [extract], [curate],"),
+        ("steps = 1\n[train]\nrank = 1", "sets 'steps' above every table", "Write steps below its table: [train]."),
+        ("stpes = 1", "sets 'stpes' above every table", "Write steps below its table: [train]."),
+        ("timeout_seconds = 1", "above every table", "[serve] or [bench] or [judge]."),
+        ("zzz = 1", "sets 'zzz' above every table", "Write every setting below its table, such as [train]."),
+    ],
+    ids=["misspelt table", "foreign table", "no table", "misspelt", "several tables", "foreign"],
+)
+def test_what_no_command_reads_in_a_file_is_refused(tmp_path: Path, text: str, said: str, hint: str) -> None:
+    path = tmp_path / "joco.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        config.read_file(path, "train")
+    assert str(path) in caught.value.message
+    assert said in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_a_misspelt_variable_is_refused() -> None:
+    with pytest.raises(UsageError, match="JOCO_MLX_STPES is set") as caught:
+        config.resolve(TrainConfig, {}, environment={"JOCO_MLX_STPES": "5"})
+    assert caught.value.hint == "Write JOCO_MLX_STEPS, or take it away: unset JOCO_MLX_STPES"
+    with pytest.raises(UsageError) as caught:
+        config.resolve(TrainConfig, {}, environment={"JOCO_MLX_": "5"})
+    assert caught.value.hint == "unset JOCO_MLX_"
+
+
+def test_every_variable_that_the_program_reads_is_known() -> None:
+    sources = [path.read_text("utf-8") for path in Path(config.__file__).parents[1].rglob("*.py")]
+    read = {name for text in sources for name in re.findall(r"JOCO_MLX_[A-Z_]*[A-Z]", text)}
+    assert {"JOCO_MLX_CACHE", "JOCO_MLX_IN_HOOK"} < read
+    config.resolve(TrainConfig, {}, environment={"JOCO_API": "", **dict.fromkeys(read - {"JOCO_MLX_MODEL"}, "x")})
+
+
+def test_every_stage_of_the_command_line_has_its_table() -> None:
+    commands = (Path(config.__file__).parents[1] / "cli").glob("*.py")
+    called = re.findall(r'settings\(\w+, "(\w+)"', "".join(path.read_text("utf-8") for path in commands))
+    assert called
+    assert set(config.TABLES) == {*called, "train", "suggest"}
 
 
 def test_every_setting_has_a_help_text() -> None:

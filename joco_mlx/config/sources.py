@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from platformdirs import user_config_path
 
+from joco_mlx.config.known import ENVIRONMENT_PREFIX, meant, refuse_unknown_tables, refuse_unknown_variables
 from joco_mlx.config.options import OutOfRangeError, flag_of
 from joco_mlx.config.values import convert
 from joco_mlx.errors import InputError
 
-ENVIRONMENT_PREFIX = "JOCO_MLX_"
 REPOSITORY_FILE = ".joco-mlx.toml"
 Config = TypeVar("Config")
 
@@ -36,18 +36,19 @@ def resolve(
         better_defaults: The registry's values for one model; they yield to everything but the built-in default.
 
     Raises:
-        UsageError: A value has the wrong type or is out of range.
+        UsageError: A value has the wrong type or is out of range, or a variable of ours is none.
         InputError: A file names a field that does not exist.
     """
     environment = os.environ if environment is None else environment
+    refuse_unknown_variables(environment)
     hints = typing.get_type_hints(config)
     values: dict[str, Any] = dict(better_defaults or {})
     told_by: dict[str, str] = {}
     for source, table in reversed(list((files or {}).items())):
         for name, value in table.items():
             if name not in hints:
-                known = ", ".join(sorted(hints))
-                raise InputError(f"{source} sets {name!r}, which is no setting.", f"Use one of: {known}.")
+                hint = meant(name, hints, "Write {}. ") + f"Use one of: {', '.join(sorted(hints))}."
+                raise InputError(f"{source} sets {name!r}, which is no setting.", hint)
             told_by[name] = f"{name} in {source}"
             values[name] = convert(hints[name], value, told_by[name])
     for name, hint in hints.items():
@@ -73,12 +74,13 @@ def read_file(path: Path, table: str) -> dict[str, Any]:
     """Return one table (`train`, `suggest`, ...) of a TOML file; empty when the file does not have it.
 
     Raises:
-        InputError: The file cannot be read or is not TOML.
+        InputError: The file cannot be read, is not TOML, or sets what no command reads.
     """
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise InputError(f"{path} cannot be read as TOML: {problem}.", f"Repair or remove {path}.") from problem
+    refuse_unknown_tables(path, document)
     found = document.get(table, {})
     if not isinstance(found, dict):
         raise InputError(f"{table!r} in {path} is no table.", f"Write it as [{table}] with one setting a line.")
