@@ -1,5 +1,6 @@
 """Which source of a value wins, and what a wrong value says."""
 
+import errno
 import re
 from pathlib import Path
 
@@ -159,6 +160,26 @@ def test_what_no_command_reads_in_a_file_is_refused(tmp_path: Path, text: str, s
     assert str(path) in caught.value.message
     assert said in caught.value.message
     assert hint in caught.value.hint
+
+
+def test_a_file_that_nobody_may_read_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a refusal of its own, because root may read everything."""
+
+    def refuse(path: Path, *_: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    path = tmp_path / "joco.toml"
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(InputError) as caught:
+        config.read_file(path, "train")
+    assert caught.value.message == f"{path} cannot be read: Permission denied."
+    assert caught.value.hint == f"Let yourself read it: chmod u+r {path}"
+
+
+def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read: it is a folder") as caught:
+        config.read_file(tmp_path, "train")
+    assert caught.value.hint == "Name a file."
 
 
 def test_a_misspelt_variable_is_refused() -> None:

@@ -78,7 +78,13 @@ def read_file(path: Path, table: str) -> dict[str, Any]:
     """
     try:
         document = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+    except IsADirectoryError as problem:
+        raise InputError(f"{path} cannot be read: it is a folder.", "Name a file.") from problem
+    except OSError as problem:
+        raise InputError(
+            f"{path} cannot be read: {problem.strerror or problem}.", f"Let yourself read it: chmod u+r {path}"
+        ) from problem
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise InputError(f"{path} cannot be read as TOML: {problem}.", f"Repair or remove {path}.") from problem
     refuse_unknown_tables(path, document)
     found = document.get(table, {})
