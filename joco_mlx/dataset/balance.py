@@ -10,8 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from joco_mlx.commit.grammar import TYPES
 from joco_mlx.commit.record import Record
 from joco_mlx.config import BuildConfig
+from joco_mlx.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,13 @@ def balance(records: Sequence[Record], config: BuildConfig) -> Balanced:
         dropped["type-cap"] += len(kept) - len(left)
         kept = left
     return Balanced(tuple(kept), +dropped)
+
+
+def refuse_unknown_types(config: BuildConfig) -> None:
+    """Raise UsageError when a share is set for what is no type of a commit."""
+    for name in config.shares_of_types():
+        if name not in TYPES:
+            raise UsageError(f"--type-shares names {name!r}, which is no type.", f"Use: {', '.join(TYPES)}.")
 
 
 def best(records: Sequence[Record], count: int) -> list[Record]:

@@ -17,6 +17,7 @@ from joco_mlx import artifacts
 from joco_mlx.artifacts import Artifact
 from joco_mlx.config import BuildConfig, ExtractConfig, PersonalConfig
 from joco_mlx.dataset.assemble import assemble
+from joco_mlx.dataset.balance import refuse_unknown_types
 from joco_mlx.dataset.personal import Style
 from joco_mlx.dataset.pinned import Listed, Pinned, pin
 from joco_mlx.dataset.repository import Source, list_history
@@ -62,9 +63,10 @@ def build(
         ConflictError: `out` exists, or another process is building it.
         InputError: A repository cannot be read, or no record is left.
         MachineError: A repository cannot be fetched, or the disk is full.
-        UsageError: A profile was asked for that does not fit, or nothing is to be read.
+        UsageError: A profile was asked for that does not fit, a share of no type, or nothing is to be read.
     """
     watched, style = progress or Silent(), personal or PersonalConfig()
+    refuse_unknown_types(config)
     if on is not None and config.profile is not None:
         raise UsageError(f"--profile is {config.profile}, but --on splits in its own way.", "Leave --profile away.")
     if on is None and not sources:

@@ -21,7 +21,7 @@ from joco_mlx.dataset import build as building
 from joco_mlx.dataset.audit import audit
 from joco_mlx.dataset.build import build
 from joco_mlx.dataset.validate import validate
-from joco_mlx.errors import ConflictError, InputError
+from joco_mlx.errors import ConflictError, InputError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +187,13 @@ def test_nothing_left_names_the_filter_and_leaves_no_file(repository: Repository
         build(BuildConfig(), [str(repository.folder)], tmp_path / "out" / "data", jobs=1)
     assert caught.value.hint.startswith("--minimum-score turned away 1 of the 1")
     assert names(tmp_path / "out") == []
+
+
+def test_a_share_of_what_is_no_type_is_refused(repositories: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--type-shares names 'foo', which is no type") as caught:
+        build(BuildConfig(type_shares=("feat=0.3", "foo=0.3")), repositories, tmp_path / "made")
+    assert "feat, fix" in caught.value.hint
+    assert not (tmp_path / "made").exists()
 
 
 def test_an_existing_dataset_is_replaced_only_on_request(repositories: list[str], tmp_path: Path) -> None:
