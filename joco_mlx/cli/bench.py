@@ -8,6 +8,7 @@ import typer
 from joco_mlx.cli import render
 from joco_mlx.cli.settings import option, settings
 from joco_mlx.config import BENCH_FOLDER, BenchConfig, OpinionConfig
+from joco_mlx.errors import UsageError
 
 app = typer.Typer(
     help="Measure models and baselines on commits they have not seen.", no_args_is_help=True, rich_markup_mode=None
@@ -44,6 +45,10 @@ def run(
     """Ask a model or a baseline every case, and write figures with intervals."""
     flags = dict(locals())
     config = settings(BenchConfig, "bench", {key: flags[key] for key in BenchConfig.__dataclass_fields__})
+    if tried_types is not None and config.type_prior is None:
+        raise UsageError(
+            f"--tried-types {tried_types} is for --type-prior only.", "Add --type-prior, or leave --tried-types out."
+        )
     from joco_mlx.bench.run import run as ask
 
     with render.progress() as progress:

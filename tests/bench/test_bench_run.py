@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 from bench_records import record, write
+from typer.testing import CliRunner
 
 from joco_mlx.bench.finished import list_runs, open_bench
 from joco_mlx.bench.run import run
+from joco_mlx.cli.main import app
 from joco_mlx.config import BenchConfig
 from joco_mlx.errors import ConflictError, InputError, MachineError, UsageError
 
@@ -47,6 +49,12 @@ def test_what_is_no_file_of_cases_is_told_before_anything_of_the_model(cases: Pa
 def test_the_id_of_a_run_is_a_name_and_no_path(cases: Path, name: str) -> None:
     with pytest.raises(UsageError, match=f"--run-id is '{name}', but must be a name"):
         run(config("majority"), cases, run_id=name)
+
+
+def test_types_are_tried_with_a_prior_only(cases: Path) -> None:
+    words = ["bench", "run", "--cases", str(cases), "--model", "baseline:paths", "--tried-types", "3"]
+    with pytest.raises(UsageError, match="--tried-types 3 is for --type-prior only"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
 
 
 def test_the_command_of_the_documents(cases: Path, tmp_path: Path) -> None:
