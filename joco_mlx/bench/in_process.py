@@ -14,6 +14,7 @@ from joco_mlx.bench.prompts import PROMPTS, Prompt
 from joco_mlx.bench.subject import DIFF_MARK, Answerer, Question, Subject
 from joco_mlx.commit.prompt import diff_budget, neutralise, render, user_text
 from joco_mlx.config import RUNS_FOLDER, BenchConfig
+from joco_mlx.errors import InputError
 from joco_mlx.models.drafts import Draft
 from joco_mlx.models.runs import RUN_FILE, Run, open_run
 from joco_mlx.progress import Progress
@@ -27,9 +28,10 @@ def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
     """Find what `config.model` means, without loading it.
 
     Raises:
-        InputError: There is no such model, or no finished run.
+        InputError: There is no such model, no finished run, or no file of a prior.
         MachineError: It must be fetched and cannot be.
     """
+    prior = _prior(config.type_prior) if config.type_prior else None
     chosen = choose(config.model, progress=progress)
     run = _run_of(config.model, chosen)
     like = open_run(config.like) if config.like else None
@@ -43,7 +45,6 @@ def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
         "template": chosen.folder.template.name,
         "max_seq_length": chosen.max_seq_length,
     }
-    prior = TypePrior.read(config.type_prior) if config.type_prior else None
     if config.type_prior:
         identity["type_prior"] = artifacts.sha256(config.type_prior)
     seen = run or like
@@ -57,6 +58,14 @@ def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
         lambda: _answerer(MlxEngine(chosen, progress=progress), config, prior),
         at_once=config.batch_size,
     )
+
+
+def _prior(path: Path) -> TypePrior:
+    if path.is_file():
+        return TypePrior.read(path)
+    wrong = f"{path} is a folder, not a file" if path.is_dir() else f"There is no file {path}"
+    hint = "Make it on held-out records: joco-mlx bench calibrate --cases FILE --out FILE"
+    raise InputError(f"{wrong} for --type-prior.", hint)
 
 
 def _run_of(model: str | None, chosen: Chosen) -> Run | None:

@@ -49,6 +49,14 @@ def test_same_seed_same_bytes_at_any_temperature(cases: Path, tiny_model: Callab
     assert "{diff}" in (tmp_path / "one" / "prompt.txt").read_text()
 
 
+def test_a_prior_that_is_not_there_is_told_before_the_model_is_looked_for(cases: Path, tmp_path: Path) -> None:
+    for path, said in ((tmp_path / "absent.json", "There is no file"), (tmp_path, "is a folder, not a file")):
+        with pytest.raises(InputError, match=said) as caught:
+            run(config(tmp_path / "no-model", type_prior=path), cases, tmp_path / "out")
+        assert str(path) in caught.value.message
+        assert "bench calibrate" in caught.value.hint
+
+
 def test_a_case_that_a_run_was_trained_on_is_found(trained: tuple[Path, Path], cases: Path, tmp_path: Path) -> None:
     folder, _ = trained
     with pytest.raises(InputError, match="1 of 3 cases stand in the training data"):
