@@ -14,6 +14,7 @@ from joco_mlx import artifacts, process
 from joco_mlx.config import user_file
 from joco_mlx.errors import ConflictError, InputError
 from joco_mlx.suggest.hook_script import BEFORE, LIMIT_SECONDS, MADE_FOLDER, hook_script, is_hook
+from joco_mlx.suggest.source import refuse_untrusted
 
 HOOK = "prepare-commit-msg"
 LEGACY = f"{HOOK}.legacy"
@@ -139,5 +140,6 @@ def _ask(folder: Path, *words: str) -> str:
         raise InputError(f"There is no folder {folder}.", _REPOSITORY_HINT)
     done = process.run(["git", "-C", folder, *words], env={"LC_ALL": "C"})
     if done.code != 0:
+        refuse_untrusted(folder, done.stderr)
         raise InputError(f"{folder} has no work tree of a git repository ({done.complaint}).", _REPOSITORY_HINT)
     return os.fsdecode(done.stdout.removesuffix(b"\n"))

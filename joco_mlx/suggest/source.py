@@ -153,15 +153,20 @@ def _git_dir(repository: Path) -> Path:
     done = process.run(["git", "-C", repository, "rev-parse", "--absolute-git-dir"], env=variables)
     if done.code == 0:
         return Path(os.fsdecode(done.stdout.removesuffix(b"\n")))
-    if b"dubious ownership" in done.stderr:
-        raise InputError(
-            f"{repository} belongs to another user, and git does not trust it.",
-            f"If you do: git config --global --add safe.directory {repository.resolve()}",
-        )
+    refuse_untrusted(repository, done.stderr)
     raise InputError(
         f"{repository} is no git repository ({done.complaint}).",
         "Change into one, or name it with --repo DIR, or give a diff with --diff FILE.",
     )
+
+
+def refuse_untrusted(repository: Path, complaint: bytes) -> None:
+    """Raise InputError when git, asked with LC_ALL=C, complains that another user owns the repository."""
+    if b"dubious ownership" in complaint:
+        raise InputError(
+            f"{repository} belongs to another user, and git does not trust it.",
+            f"If you do: git config --global --add safe.directory {repository.resolve()}",
+        )
 
 
 def _plain_environment(repository: Path) -> dict[str, str | None]:

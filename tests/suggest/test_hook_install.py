@@ -15,6 +15,7 @@ from joco_mlx.errors import ConflictError, InputError
 from joco_mlx.models.folder import open_folder
 from joco_mlx.suggest import hook
 from joco_mlx.suggest.hook_script import BEFORE
+from joco_mlx.suggest.source import staged_diff
 
 # husky 9: bin.js writes .husky/_ with one stub a hook, and `h`, which looks at the name that it was called by.
 HUSKY_STUB = '#!/usr/bin/env sh\n. "$(dirname "$0")/h"'
@@ -250,6 +251,17 @@ def test_two_foreign_hooks_are_never_lost(
 def test_a_hook_that_is_not_there_cannot_be_taken_away(repository: Repository) -> None:
     with pytest.raises(InputError, match=r"There is no hook at .*prepare-commit-msg\."):
         hook.uninstall(repository.folder)
+
+
+def test_another_users_repository_is_told_as_suggest_does(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the variable that git's own tests have for it."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    for ask in (hook.install, staged_diff):
+        with pytest.raises(InputError, match="belongs to another user, and git does not trust it") as caught:
+            ask(repository.folder)
+        assert caught.value.hint.endswith(f"--add safe.directory {repository.folder.resolve()}")
 
 
 def test_what_is_no_work_tree_is_told(tmp_path: Path) -> None:
