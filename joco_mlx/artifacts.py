@@ -72,6 +72,16 @@ def refuse_existing(path: Path, *, force: bool = False) -> None:
         raise ConflictError(f"{path} exists already.", "Choose another --out, or move the old one away.")
 
 
+def require_writable(path: Path) -> None:
+    """Raise MachineError when a file under this name could not be written now; nothing is left behind."""
+    with telling_disk_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        parent = next(place for place in path.absolute().parents if os.path.lexists(place))
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Write a file that appears under `path` only when the block ends well, flushed to the disk.

@@ -117,6 +117,16 @@ def test_more_disk_is_advised_only_where_it_helps(tmp_path: Path, number: int, s
     assert told.value.hint == hint.format(parent=tmp_path)
 
 
+def test_a_place_is_tried_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place, said in ((tmp_path / "file" / "below", "Not a directory"), (tmp_path, "it is a folder")):
+        with pytest.raises(MachineError, match=f"could not be written: {said}"):
+            artifacts.require_writable(place)
+    artifacts.require_writable(tmp_path / "new" / "folder" / "below")
+    artifacts.require_writable(tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_file_does_not_take_the_place_of_a_folder(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"could not be written: it is a folder\."):
         artifacts.write_text(tmp_path, "x")
