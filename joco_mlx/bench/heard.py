@@ -125,9 +125,11 @@ def collect_imatrix(
     Raises:
         ConflictError: `out` exists.
         InputError: Something cannot be read.
+        MachineError: `out` cannot be written; that is tried first.
     """
     shown = progress or Silent()
     artifacts.refuse_existing(out, force=force)
+    artifacts.require_writable(out)
     base, folder = base_folder(run, progress=shown), find_dataset(data)
     encoder = Encoder(Tokenizer.from_folder(base.path), base.template, HEARD_TOKENS)
     records = [record for record in read_splits(folder).train if encoder.fits(record)]

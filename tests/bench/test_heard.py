@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from joco_mlx.bench.heard import hear_gguf
 from joco_mlx.cli.main import app
-from joco_mlx.errors import ConflictError, InputError
+from joco_mlx.errors import ConflictError, InputError, MachineError
 from joco_mlx.gguf.card import Card
 from joco_mlx.gguf.export import export
 from joco_mlx.gguf.imatrix import read_imatrix
@@ -63,6 +63,16 @@ def test_a_dataset_without_held_out_records_is_told(base: Path, make_dataset: Ca
     data = make_dataset([record(0)])
     with pytest.raises(InputError, match="no records for test or validation"):
         hear_gguf(base / "unread.gguf", base, data=data)
+
+
+def test_where_an_importance_matrix_goes_is_tried_before_anything_is_read(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "run", open_folder(base))
+    monkeypatch.setattr("joco_mlx.bench.heard.base_folder", lambda *_, **__: pytest.fail("the model was read"))
+    words = ["gguf", "imatrix", str(run), "--data", str(data), "--out", str(run / "run.json" / "imatrix.gguf")]
+    with pytest.raises(MachineError, match=r"imatrix\.gguf could not be written: Not a directory"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
 
 
 def test_an_importance_matrix_of_a_run_makes_another_file(base: Path, data: Path, tmp_path: Path) -> None:
