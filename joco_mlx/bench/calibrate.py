@@ -1,9 +1,10 @@
 """A prior of types is fitted for one model, on records that it was not trained on.
 
 Decides which records: some of the validation split, drawn, whose messages are conventional, and none that were trained
-on. A validation split shares its repositories with training, and a suggestion is for another one. So the words of a diff
-are learned, for the fit, without the repository of the record; and how much a bias is held back is what was best for
-repositories that were left out. Leaves what is fitted to `suggest.type_prior`.
+on. A validation split shares its repositories with training. In a dataset of one repository that is what is asked later
+too, and its habits are learned as biases. A dataset of several is for other repositories: there are no biases, which
+would hand over habits, and the words of a diff are learned, for the fit, without the repository of the record. Leaves
+what is fitted to `suggest.type_prior`.
 """
 
 import random
@@ -12,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from joco_mlx.bench.cases import Case, read_cases
 from joco_mlx.bench.in_process import in_process
@@ -27,10 +27,8 @@ from joco_mlx.config import BenchConfig
 from joco_mlx.errors import InputError
 from joco_mlx.progress import Progress, Silent, task
 from joco_mlx.suggest.engines import MlxEngine, choose
-from joco_mlx.suggest.type_prior import PENALTY, Floats, TypePrior, fit, paths_of
+from joco_mlx.suggest.type_prior import Floats, TypePrior, fit, paths_of
 
-PENALTIES = (PENALTY, 10.0, 100.0, 1_000.0, 1e6)
-"""On the biases; the last one leaves none."""
 FOLDS = 5
 """Of the repositories; each time words are learned from four of them and asked of the fifth."""
 
@@ -80,25 +78,8 @@ def _fitted(said: Floats, cases: Sequence[Case], words: Floats | None) -> TypePr
     """Return the prior of the model's log-probabilities and the words', (cases, types)."""
     paths = [paths_of(case.record.input) for case in cases]
     wanted = [case.type or "" for case in cases]
-    folds = _folds(case.record.metadata.repository for case in cases)
-    groups = np.array([folds.index(_place(folds, case)) for case in cases])
-
-    def fit_of(rows: NDArray[np.intp], penalty: float) -> TypePrior:
-        of_rows = [paths[row] for row in rows], [wanted[row] for row in rows]
-        return fit(said[rows], *of_rows, None if words is None else words[rows], penalty)
-
-    def left_out(penalty: float) -> float:
-        """The log-likelihood of every fold under what the others taught."""
-        found = 0.0
-        for group in set(groups):
-            held = np.flatnonzero(groups == group)
-            prior = fit_of(np.flatnonzero(groups != group), penalty)
-            told = prior.log_posterior(said[held], [paths[row] for row in held], None if words is None else words[held])
-            found += sum(told[place, TYPES.index(wanted[row])] for place, row in enumerate(held))
-        return found
-
-    penalty = max(PENALTIES, key=left_out) if len(folds) > 1 else PENALTY
-    return fit_of(np.arange(len(cases)), penalty)
+    repositories = {case.record.metadata.repository for case in cases}
+    return fit(said, paths, wanted, words, biased=len(repositories) == 1)
 
 
 def _training_records(subject: Subject, cases: Path) -> list[Record]:

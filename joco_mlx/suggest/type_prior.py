@@ -25,9 +25,7 @@ from joco_mlx.errors import InputError
 from joco_mlx.suggest.type_words import TypeWords
 
 PENALTY = 1.0
-"""On half the square of a scale's distance from where it began, and at least on that of a bias: as one more record that
-says nothing.
-"""
+"""On half the square of a bias and of a scale's distance from where it began: as one more record that says nothing."""
 _STEPS = 2_000
 _CLOSE = 1e-6
 _LONGEST = 0.1
@@ -103,7 +101,8 @@ def fit(
     paths: Sequence[str],
     wanted: Sequence[str],
     words: Floats | None = None,
-    penalty: float = PENALTY,
+    *,
+    biased: bool = True,
 ) -> TypePrior:
     """Return the prior under which the wanted types are likeliest, less the penalty; it holds no words yet.
 
@@ -115,7 +114,7 @@ def fit(
         paths: What the path rules say of each record.
         wanted: The types that people chose, each one of `TYPES`.
         words: What words say that were learned without the record, (records, types); None asks only the model.
-        penalty: On half the square of a bias.
+        biased: Fit the biases too; else there are none, and only the scales are fitted.
     """
     right = np.array([[kind == one for kind in TYPES] for one in wanted], np.float64)
     rules = sorted(set(paths))
@@ -124,7 +123,7 @@ def fit(
     begun = [1.0, 0.0][: len(shown)]
     scales, bias, groups = list(begun), np.zeros(len(TYPES)), np.zeros((len(rules), len(TYPES)))
     # Softmax curves by at most 1/2 a record, and bias and groups move at once.
-    steps = 2 * (0.5 * len(wanted) + penalty), 2 * (0.5 * which.sum(axis=0)[:, None] + penalty)
+    steps = 2 * (0.5 * len(wanted) + PENALTY), 2 * (0.5 * which.sum(axis=0)[:, None] + PENALTY)
 
     def believed() -> Floats:
         return np.exp(_normalised(sum(map(np.multiply, scales, shown), bias + which @ groups)))
@@ -138,10 +137,12 @@ def fit(
             moved.append(missing / (spread + PENALTY))
             scales[place] += float(np.clip(moved[-1], -_LONGEST, _LONGEST))
         rest = right - believed()
-        pull = (rest.sum(axis=0) - penalty * bias) / steps[0], (which.T @ rest - penalty * groups) / steps[1]
-        bias += pull[0]
-        groups += pull[1]
-        if max(*map(abs, moved), *(float(np.abs(one).max()) for one in pull)) < _CLOSE:
+        pull = (rest.sum(axis=0) - PENALTY * bias) / steps[0], (which.T @ rest - PENALTY * groups) / steps[1]
+        if biased:
+            bias += pull[0]
+            groups += pull[1]
+            moved += [float(np.abs(one).max()) for one in pull]
+        if max(map(abs, moved)) < _CLOSE:
             break
     by_paths = {rule: _named(row) for rule, row in zip(rules, groups, strict=True)}
     return TypePrior(scales[0], _named(bias), by_paths, len(wanted), words_scale=sum(scales[1:]))

@@ -45,8 +45,9 @@ def right(prior: TypePrior, records: Sequence[Record]) -> float:
     )
 
 
-def test_what_is_fitted_is_written_and_knows_the_types(config: BenchConfig, cases: Path, tmp_path: Path) -> None:
-    prior = calibrate(config, cases, tmp_path / "types.json")
+def test_what_is_fitted_is_written_and_knows_the_types(config: BenchConfig, tmp_path: Path) -> None:
+    own = [record(number, repository="tool") for number in range(200, 224)]
+    prior = calibrate(config, written(tmp_path / "own.jsonl", own), tmp_path / "types.json")
     assert TypePrior.read(tmp_path / "types.json") == prior
     assert (prior.records, prior.words, prior.words_scale) == (24, None, 0.0)
     assert right(prior, [record(number) for number in range(300, 324)]) > 0.5
@@ -99,25 +100,20 @@ def test_a_part_of_a_split_is_drawn_from_all_of_it(config: BenchConfig, tmp_path
     assert len(prior.by_paths) > 1
 
 
-@pytest.mark.parametrize("habit", ["of each repository", "of all"])
-def test_a_bias_is_kept_when_other_repositories_share_it(
-    config: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, habit: str
+@pytest.mark.parametrize(("repositories", "habit"), [(1, True), (2, False)])
+def test_habits_of_one_repository_are_learned_and_of_several_not(
+    config: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repositories: int, habit: bool
 ) -> None:
-    """The model is undecided. Six repositories each use one type; or all of them mostly `perf`."""
-    own, shared = ("feat", "fix", "docs", "perf", "test", "ci"), ("perf", "perf", "perf", "perf", "perf", "ci")
-
-    def kind(number: int) -> str:
-        return own[number % 6] if habit == "of each repository" else shared[number // 6 % 6]
-
-    cases = [
-        record(number, f"{kind(number)}: change {number}", repository=f"r{number % 6}") for number in range(500, 572)
-    ]
+    """The model is undecided, and people always say `perf`."""
     monkeypatch.setattr(
         module, "_said", lambda engine, asked, *_: np.full((len(asked), len(TYPES)), -np.log(len(TYPES)))
     )
+    cases = [
+        record(number, f"perf: change {number}", repository=f"r{number % repositories}") for number in range(500, 548)
+    ]
     prior = calibrate(config, written(tmp_path / "habits.jsonl", cases), tmp_path / "types.json")
-    strongest = max(abs(value) for value in prior.bias.values())
-    assert strongest < 0.1 if habit == "of each repository" else strongest > 1
+    strongest = max(map(abs, prior.bias.values()))
+    assert strongest > 1 if habit else strongest == 0
 
 
 def test_without_a_typed_message_there_is_nothing_to_fit(
