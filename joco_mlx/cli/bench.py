@@ -66,7 +66,10 @@ def run(
 def calibrate(
     cases: Annotated[Path, typer.Option("--cases", help="Held-out records: the validation split of the dataset.")],
     out: Annotated[Path, typer.Option("--out", help="File to write, for `bench run --type-prior`.")],
-    model: Annotated[str | None, option(BenchConfig, "model")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Run, model folder or registry name; the latest finished run when not given."),
+    ] = None,
     max_cases: Annotated[int | None, option(BenchConfig, "max_cases")] = None,
     train: Annotated[Path | None, option(BenchConfig, "train")] = None,
     batch_size: Annotated[int | None, option(BenchConfig, "batch_size")] = None,
