@@ -1,5 +1,6 @@
 """`joco-mlx plan`: what training takes, by arithmetic, on this machine or another."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -15,8 +16,16 @@ from joco_mlx.errors import UsageError
 if TYPE_CHECKING:
     from joco_mlx.models.memory import MemoryPlan
 
-MEMORY_COLUMNS = ("weights", "adapters", "optimizer", "activations", "head", "total", "computed again")
-AGAIN = {"none": "nothing", "segments": "between matmuls", "layer": "layers"}
+MEMORY_COLUMNS = ("base", "LoRA", "Adam", "layers", "head", "total", "again")
+"""As short as a terminal of 80 columns wants them; `MEMORY_LEGEND` says what they are."""
+MEMORY_LEGEND = (
+    "base: its weights; LoRA: the adapters and their gradients; Adam: its state;",
+    "layers: what they keep for the gradients; head: the logits and theirs;",
+    "again: what is computed a second time in place of being kept (-: nothing;",
+    "part: what lies between the matmuls; all: whole layers).",
+)
+_AGAIN_WORDS = {"none": "nothing", "segments": "between matmuls", "layer": "layers"}
+_AGAIN_CELLS = {"none": "-", "segments": "part", "layer": "all"}
 GUIDE_MODELS = ("qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b", "qwen2.5-coder-3b", "deepseek-coder-1.3b")
 LENGTHS = (1_024, 2_048)
 _UNITS = {"GB": 1e9, "GIB": 2**30, "MB": 1e6, "MIB": 2**20}
@@ -67,9 +76,22 @@ def plan(
         ]
         render.say_json({"budget_bytes": budget, "plans": plans})
         return
-    cells = [(name, f"{made.tokens:,}", *memory_cells(made), _advice(made, budget)) for name, made in rows]
+    _show(rows, budget)
+
+
+def _show(rows: "Sequence[tuple[str, MemoryPlan]]", budget: int) -> None:
+    """Print a table that fits 80 columns, and below it what its words mean."""
+    fits = [made.total <= budget for _, made in rows]
+    cells = [
+        (name, f"{made.tokens:,}", *memory_cells(made), "yes" if enough else "no")
+        for (name, made), enough in zip(rows, fits, strict=True)
+    ]
     render.table(("model", "tokens", *MEMORY_COLUMNS, "fits"), cells, right=("tokens", *MEMORY_COLUMNS[:-1]))
     render.say(f"\nIn GB, for a budget of {budget / 1e9:.2f} GB.")
+    if not all(fits):
+        render.say("Where it says no: fewer --max-seq-length tokens, or a smaller --model.")
+    for line in MEMORY_LEGEND:
+        render.say(line)
 
 
 def _measure(flags: dict[str, Any], memory: str | None, *, json: bool) -> None:
@@ -86,7 +108,7 @@ def _measure(flags: dict[str, Any], memory: str | None, *, json: bool) -> None:
     columns = ("tokens", "answer", "computed again", "seconds a batch", "peak GB", "planned GB")
     rows = [
         (
-            f"{one.tokens:,}", f"{one.answers:,}", AGAIN[one.checkpointing], f"{one.seconds:.3g}",
+            f"{one.tokens:,}", f"{one.answers:,}", _AGAIN_WORDS[one.checkpointing], f"{one.seconds:.3g}",
             f"{one.peak_bytes / 1e9:.2f}", f"{one.planned_bytes / 1e9:.2f}",
         )
         for one in found.shapes
@@ -111,7 +133,11 @@ def _refuse_without_measure(flags: dict[str, Any]) -> None:
 def memory_cells(made: "MemoryPlan") -> tuple[str, ...]:
     """Return a memory plan under `MEMORY_COLUMNS`, in GB."""
     parts = (made.weights, made.adapters, made.optimizer, made.activations, made.head, made.total)
-    return (*(f"{part / 1e9:.2f}" for part in parts), AGAIN[made.checkpointing])
+    return (*map(_gigabytes, parts), _AGAIN_CELLS[made.checkpointing])
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f}" if size < 9.995e9 else f"{size / 1e9:.1f}"
 
 
 def read_bytes(text: str) -> int:
@@ -139,7 +165,3 @@ def _planned(name: str, tokens: int, budget: int, flags: dict[str, Any], *, else
     assert entry is not None
     config = train_settings({"model": name, **flags})
     return choose_form(config, entry.shape, tokens, budget, device="gpu" if elsewhere else None)
-
-
-def _advice(made: "MemoryPlan", budget: int) -> str:
-    return "yes" if made.total <= budget else "no: fewer --max-seq-length tokens, or a smaller --model"
