@@ -8,7 +8,7 @@ import typer
 
 from joco_mlx.artifacts import Artifact
 from joco_mlx.cli import render
-from joco_mlx.cli.plan import MEMORY_COLUMNS, memory_cells
+from joco_mlx.cli.plan import MEMORY_COLUMNS, MEMORY_LEGEND, memory_cells
 from joco_mlx.cli.settings import option, train_settings
 from joco_mlx.config import TrainConfig
 from joco_mlx.errors import UsageError
@@ -171,5 +171,6 @@ def _show_plan(config: TrainConfig, *, json: bool, progress: Progress) -> None:
         for item in plan.buckets
     ]
     render.table((*numbers, *MEMORY_COLUMNS), buckets, right=(*numbers, *MEMORY_COLUMNS[:-1]))
-    for note in plan.notes:
+    render.say()
+    for note in (*MEMORY_LEGEND, *plan.notes):
         render.say(note)
