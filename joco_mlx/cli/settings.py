@@ -15,6 +15,7 @@ Config = TypeVar("Config")
 
 # A cloned repository must not choose what is downloaded, run or talked to, nor what is kept of a person's work.
 _NOT_FOR_REPOSITORIES = ("model", "data", "out", "url", "engine", "keep_edits", "merge_into", "imatrix")
+_WITHOUT_A_FLAG = ("keep_edits",)
 
 
 def option(made: type[Any], name: str, *spellings: str) -> Any:
@@ -73,18 +74,21 @@ def _files(stage: str, given: Path | None, repository: Path) -> dict[str, dict[s
             raise InputError(f"There is no file {given}.", f"Write it, with a [{stage}] table, or leave out --config.")
         found[str(given)] = config.read_file(given, stage)
     elif own.is_file():
-        found[str(own)] = _harmless(own, config.read_file(own, stage))
+        found[str(own)] = _harmless(own, stage, config.read_file(own, stage))
     user = config.user_file()
     if user.is_file():
         found[str(user)] = config.read_file(user, stage)
     return found
 
 
-def _harmless(path: Path, table: dict[str, Any]) -> dict[str, Any]:
+def _harmless(path: Path, stage: str, table: dict[str, Any]) -> dict[str, Any]:
+    made = config.TABLES[stage]
     for name in _NOT_FOR_REPOSITORIES:
-        if name in table:
+        if name in table and name in made.__dataclass_fields__:
+            ways = [] if name in _WITHOUT_A_FLAG else [f"by {config.flag_of(made, name)}"]
+            ways += [f"by --config {path}"] if stage == "train" else []
+            ways += [f"below [{stage}] in your own {config.user_file()}"]
             raise InputError(
-                f"{path} sets {name!r}, which a repository may not choose.",
-                f"Set it by {config.flag(name)}, by --config {path}, or in your own config.toml.",
+                f"{path} sets {name!r}, which a repository may not choose.", f"Set it {', or '.join(ways)}."
             )
     return table

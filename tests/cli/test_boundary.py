@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from joco_mlx import errors
 from joco_mlx.cli import main, settings
-from joco_mlx.config import SuggestConfig, TrainConfig
+from joco_mlx.config import TABLES, SuggestConfig, TrainConfig, user_file
 
 
 def raising(problem: BaseException) -> Callable[[], None]:
@@ -111,6 +111,29 @@ def test_a_repository_may_not_choose_the_model(tmp_path, monkeypatch: pytest.Mon
     (tmp_path / ".joco-mlx.toml").write_text('[suggest]\nmodel = "evil/model"\n')
     with pytest.raises(errors.InputError, match="'model', which a repository may not choose"):
         settings.settings(SuggestConfig, "suggest", {}, repository=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("stage", "text", "ways"),
+    [
+        ("suggest", 'model = "a"', "Set it by --model, or below [suggest] in your own {user}."),
+        ("suggest", "keep_edits = true", "Set it below [suggest] in your own {user}."),
+        ("fuse", 'merge_into = "a"', "Set it by --from, or below [fuse] in your own {user}."),
+        ("train", 'model = "a"', "Set it by --model, or by --config {own}, or below [train] in your own {user}."),
+    ],
+)
+def test_only_ways_that_there_are_are_named(tmp_path: Path, stage: str, text: str, ways: str) -> None:
+    own = tmp_path / ".joco-mlx.toml"
+    own.write_text(f"[{stage}]\n{text}\n")
+    with pytest.raises(errors.InputError) as caught:
+        settings.settings(TABLES[stage], stage, {}, repository=tmp_path)
+    assert caught.value.hint == ways.format(user=user_file(), own=own)
+
+
+def test_what_is_no_setting_of_a_table_is_told_before_whether_it_may_be_set(tmp_path: Path) -> None:
+    (tmp_path / ".joco-mlx.toml").write_text('[extract]\nmodel = "a"\n')
+    with pytest.raises(errors.InputError, match="sets 'model', which is no setting"):
+        settings.settings(TABLES["extract"], "extract", {}, repository=tmp_path)
 
 
 def test_a_config_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
