@@ -70,8 +70,6 @@ def _files(stage: str, given: Path | None, repository: Path) -> dict[str, dict[s
     found: dict[str, dict[str, Any]] = {}
     own = repository / config.REPOSITORY_FILE
     if given is not None:
-        if not given.exists():
-            raise InputError(f"There is no file {given}.", f"Write it, with a [{stage}] table, or leave out --config.")
         found[str(given)] = config.read_file(given, stage)
     elif own.is_file():
         found[str(own)] = _harmless(own, stage, config.read_file(own, stage))

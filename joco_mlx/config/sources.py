@@ -74,10 +74,14 @@ def read_file(path: Path, table: str) -> dict[str, Any]:
     """Return one table (`train`, `suggest`, ...) of a TOML file; empty when the file does not have it.
 
     Raises:
-        InputError: The file cannot be read, is not TOML, or sets what no command reads.
+        InputError: The file is not there, cannot be read, is not TOML, or sets what no command reads.
     """
     try:
         document = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as problem:
+        raise InputError(
+            f"There is no file {path}.", f"Write it, with a [{table}] table, or leave it out."
+        ) from problem
     except IsADirectoryError as problem:
         raise InputError(f"{path} cannot be read: it is a folder.", "Name a file.") from problem
     except OSError as problem:

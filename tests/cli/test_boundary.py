@@ -1,5 +1,6 @@
 """Where every failure ends: two sentences, the right exit code, and no traceback."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -140,6 +141,21 @@ def test_a_config_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(errors.InputError, match=r"There is no file .*absent\.toml\.") as caught:
         settings.train_settings({}, file=tmp_path / "absent.toml")
     assert "[train]" in caught.value.hint
+
+
+def test_a_config_in_a_folder_that_nobody_may_enter_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By refusals of its own, because root may enter everything."""
+    path = tmp_path / "closed" / "mine.toml"
+
+    def refuse(asked: Path, *_: object, **__: object) -> str:
+        if asked == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(asked))
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(asked))
+
+    for name in ("stat", "read_text"):
+        monkeypatch.setattr(Path, name, refuse)
+    with pytest.raises(errors.InputError, match=r"mine\.toml cannot be read: Permission denied"):
+        settings.train_settings({}, file=path)
 
 
 def test_a_registry_entry_yields_to_a_flag_and_to_a_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
