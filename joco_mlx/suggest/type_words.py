@@ -84,7 +84,7 @@ class TypeWords:
             KeyError, TypeError, ValueError: It is something else.
         """
         types, intercepts = tuple(map(str, found["types"])), tuple(map(float, found["intercepts"]))
-        weights = {str(word): tuple(map(float, row)) for word, row in found["weights"].items()}
+        weights = {str(word): tuple(map(float, row)) for word, row in dict(found["weights"]).items()}
         if not types or len(intercepts) != len(types) or any(len(row) != len(types) + 1 for row in weights.values()):
             raise ValueError("the words have another number of scores than there are types")
         return cls(types, intercepts, weights)

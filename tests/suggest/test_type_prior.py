@@ -135,7 +135,9 @@ def test_a_file_keeps_it_and_another_file_is_refused(tmp_path: Path) -> None:
     for one in (prior, replace(prior, words=TypeWords(("fix",), (0.5,), {"bug": (1.0, 2.0)}), words_scale=0.25)):
         one.write(tmp_path / "prior.json")
         assert TypePrior.read(tmp_path / "prior.json") == one
-    for text in ("nonsense", json.dumps({"scale": "x"}), "[]"):
+    words = {"types": ["fix"], "intercepts": [0], "weights": ["bug"]}
+    wrong = [{"scale": 1, "bias": {}, "by_paths": {}, "records": 1, "words": value} for value in (5, words)]
+    for text in ("nonsense", json.dumps({"scale": "x"}), "[]", *map(json.dumps, wrong)):
         (tmp_path / "other.json").write_text(text)
         with pytest.raises(InputError, match="holds no prior of types"):
             TypePrior.read(tmp_path / "other.json")
