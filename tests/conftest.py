@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ pytest_plugins = ["models_fixture", "hub_fixture", "dataset_fixture"]
 
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
+
+# A shell without job control starts what runs in the background with Ctrl-C ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 JUDGES = Path(__file__).parent / "judges" / "node_modules"
 SERVER_WHEELS = {("linux", "x86_64"), ("darwin", "arm64")}
