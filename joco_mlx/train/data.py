@@ -70,9 +70,10 @@ def read_splits(folder: Path) -> Splits:
     """Read the training and validation records of a dataset.
 
     Raises:
-        InputError: It is no finished dataset, a line is no record, or there is nothing to train on.
+        InputError: It is no finished dataset or a file of it was changed, a line is no record, or there is nothing to
+            train on.
     """
-    artifact = open_artifact(folder, "dataset")
+    artifact = open_artifact(folder, "dataset", checked=True)
     train = tuple(read_records(folder / "train.jsonl"))
     if not train:
         raise InputError(f"{folder / 'train.jsonl'} has no record.", f"Make more: {MORE_DATA}")

@@ -4,6 +4,7 @@ import pytest
 from tiny_records import make_record
 
 from joco_mlx import config
+from joco_mlx.artifacts import seal
 from joco_mlx.errors import InputError
 from joco_mlx.train import data
 from joco_mlx.train.data import VALIDATION_LIMIT, find_dataset, read_splits
@@ -56,9 +57,20 @@ def test_pilot_data_is_called_so(make_dataset, records, expected):
     assert note is None if expected is None else note.startswith(expected)
 
 
-def test_a_broken_line_is_named(make_dataset):
-    folder = make_dataset(ONE)
+def broken(folder):
+    """A dataset whose second line is half a record."""
     with (folder / "train.jsonl").open("a") as file:
         file.write('{"instruction": \n')
+    return folder
+
+
+def test_a_broken_line_is_named(make_dataset):
+    folder = broken(make_dataset(ONE))
+    seal(folder, "dataset", config={}, parents={}, files=sorted(folder.glob("*.jsonl")))
     with pytest.raises(InputError, match=r"train\.jsonl, line 2"):
         read_splits(folder)
+
+
+def test_a_split_that_was_changed_is_refused_at_once_and_not_by_resume(make_dataset):
+    with pytest.raises(InputError, match=r"train\.jsonl was changed after it was finished"):
+        read_splits(broken(make_dataset(ONE)))
