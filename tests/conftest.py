@@ -41,6 +41,14 @@ def missing(what: str, repair: str) -> NoReturn:
     pytest.skip(text)
 
 
+def without_program(name: str, package: str) -> NoReturn:
+    """Skip because a large program is missing, which `.ci/run` installs; fail where it says that the program is there."""
+    text = f"{name} is missing; on Debian: apt-get install {package}"
+    if os.environ.get(f"JOCO_REQUIRE_{name.upper()}") == "1":
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
+
+
 @pytest.fixture(scope="session")
 def commitlint_modules() -> Path:
     """The node_modules folder that holds the real commitlint."""
@@ -73,11 +81,11 @@ def ggml() -> "Ggml":
 
 @pytest.fixture(scope="session")
 def go_template(tmp_path_factory: pytest.TempPathFactory) -> "GoTemplate":
-    """Go's own text/template. Go is 200 MB for this one question, so that neither scripts/check nor CI installs it."""
+    """Go's own text/template, which renders templates inside Ollama; 200 MB, so that scripts/check does not install it."""
     from judges.go_template import GoTemplate
 
     if shutil.which("go") is None:
-        pytest.skip("Go, which renders templates inside Ollama, is missing; on Debian: apt-get install golang-go")
+        without_program("go", "golang-go")
     return GoTemplate(tmp_path_factory.mktemp("go"))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from bench_records import record
-from conftest import JUDGES, missing
+from conftest import JUDGES, missing, without_program
 
 from joco_mlx.bench import drawings
 from joco_mlx.bench.report import ALL_DIFF_CHARS, report
@@ -134,12 +134,7 @@ def browser() -> str:
     if not ((JUDGES / "playwright-core").is_dir() and (JUDGES / "axe-core").is_dir() and shutil.which("node")):
         missing("what drives a browser", "run scripts/check, or npm install in tests/judges")
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if found:
-        return found
-    text = "Chromium is missing; on Debian: apt-get install chromium"
-    if os.environ.get("JOCO_REQUIRE_CHROMIUM") == "1":
-        pytest.fail(text, pytrace=False)
-    pytest.skip(text)
+    return found or without_program("chromium", "chromium")
 
 
 @pytest.mark.judge("chromium")
