@@ -60,7 +60,13 @@ def calibrate(
     learned_from = _training_records(subject, cases) if with_words else []
     elsewhere = _words_of_others(learned_from, typed, shown) if learned_from else None
     engine = MlxEngine(choose(config.model, progress=shown), progress=shown)
-    prior = _fitted(_said(engine, typed, config, shown), typed, elsewhere)
+    prior = fit(
+        _said(engine, typed, config, shown),
+        [paths_of(case.record.input) for case in typed],
+        [case.type or "" for case in typed],
+        elsewhere,
+        biased=len({case.record.metadata.repository for case in typed}) == 1,
+    )
     if learned_from:
         prior = replace(prior, words=type_words(learned_from))
     prior.write(out)
@@ -72,14 +78,6 @@ def _drawn(cases: Sequence[Case], config: BenchConfig) -> Sequence[Case]:
     if config.max_cases is None or config.max_cases >= len(cases):
         return cases
     return random.Random(config.seed).sample(cases, config.max_cases)  # noqa: S311  (a sample, no secrets)
-
-
-def _fitted(said: Floats, cases: Sequence[Case], words: Floats | None) -> TypePrior:
-    """Return the prior of the model's log-probabilities and the words', (cases, types)."""
-    paths = [paths_of(case.record.input) for case in cases]
-    wanted = [case.type or "" for case in cases]
-    repositories = {case.record.metadata.repository for case in cases}
-    return fit(said, paths, wanted, words, biased=len(repositories) == 1)
 
 
 def _training_records(subject: Subject, cases: Path) -> list[Record]:
@@ -102,7 +100,7 @@ def _words_of_others(train: Sequence[Record], cases: Sequence[Case], progress: P
         for fold in folds:
             held = fold if len(folds) > 1 else frozenset[str]()
             words = type_words([record for record in train if record.metadata.repository not in held])
-            rows = [row for row, case in enumerate(cases) if _place(folds, case) == fold]
+            rows = [row for row, case in enumerate(cases) if _fold_of(folds, case) == fold]
             found[rows] = words.log_probabilities([cases[row].record.input for row in rows], TYPES)
             shown.advance()
     return found
@@ -115,7 +113,7 @@ def _folds(repositories: Iterable[str]) -> list[frozenset[str]]:
     return [frozenset(names[start::FOLDS]) for start in range(min(FOLDS, len(names)))]
 
 
-def _place(folds: Sequence[frozenset[str]], case: Case) -> frozenset[str]:
+def _fold_of(folds: Sequence[frozenset[str]], case: Case) -> frozenset[str]:
     """Return the group that holds the case's repository; the first where none does, which taught nothing of it."""
     return next((fold for fold in folds if case.record.metadata.repository in fold), folds[0])
 

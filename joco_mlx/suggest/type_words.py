@@ -22,7 +22,7 @@ MAXIMUM_CHARS = 8_000
 """What is read of a diff: the guide's longest."""
 WORD = r"[A-Za-z][A-Za-z0-9]+"
 NEVER = -20.0
-"""Score of a type that no training record had."""
+"""Log-probability of a type that no training record had."""
 _DIGITS = 4
 
 Floats = NDArray[np.float64]

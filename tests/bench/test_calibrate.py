@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench_records import record
+from bench_records import record, write
 
 from joco_mlx.bench import calibrate as module
 from joco_mlx.bench.calibrate import calibrate
 from joco_mlx.commit.grammar import TYPES
-from joco_mlx.commit.record import Record, write_records
+from joco_mlx.commit.record import Record
 from joco_mlx.config import BenchConfig
 from joco_mlx.errors import InputError
 from joco_mlx.suggest.type_prior import TypePrior
@@ -22,18 +22,12 @@ HELD_OUT = [record(number) for number in range(200, 224)]
 
 @pytest.fixture
 def cases(tmp_path: Path) -> Path:
-    return written(tmp_path / "cases.jsonl", HELD_OUT)
+    return write(tmp_path / "cases.jsonl", HELD_OUT)
 
 
 @pytest.fixture
 def config(tiny_model: Callable[..., Path], make_dataset: Callable[[Sequence[Record]], Path]) -> BenchConfig:
     return BenchConfig(model=str(tiny_model("qwen2")), train=make_dataset([record(number) for number in range(60)]))
-
-
-def written(path: Path, records: Sequence[Record]) -> Path:
-    with path.open("wb") as file:
-        write_records(file, records)
-    return path
 
 
 def right(prior: TypePrior, records: Sequence[Record]) -> float:
@@ -47,7 +41,7 @@ def right(prior: TypePrior, records: Sequence[Record]) -> float:
 
 def test_what_is_fitted_is_written_and_knows_the_types(config: BenchConfig, tmp_path: Path) -> None:
     own = [record(number, repository="tool") for number in range(200, 224)]
-    prior = calibrate(config, written(tmp_path / "own.jsonl", own), tmp_path / "types.json")
+    prior = calibrate(config, write(tmp_path / "own.jsonl", own), tmp_path / "types.json")
     assert TypePrior.read(tmp_path / "types.json") == prior
     assert (prior.records, prior.words, prior.words_scale) == (24, None, 0.0)
     assert right(prior, [record(number) for number in range(300, 324)]) > 0.5
@@ -87,14 +81,14 @@ def test_one_repository_teaches_itself(
 ) -> None:
     alone = [record(number, repository="tool") for number in range(60)]
     own = BenchConfig(model=config.model, train=make_dataset(alone, name="alone"))
-    held = written(tmp_path / "own.jsonl", [record(number, repository="tool") for number in range(200, 224)])
+    held = write(tmp_path / "own.jsonl", [record(number, repository="tool") for number in range(200, 224)])
     assert calibrate(own, held, tmp_path / "types.json", with_words=True).words_scale > 0
 
 
 def test_a_part_of_a_split_is_drawn_from_all_of_it(config: BenchConfig, tmp_path: Path) -> None:
     """The first half are changes of documents only; of ten that are drawn some are not."""
     ordered = sorted((record(number) for number in range(200, 240)), key=lambda one: one.metadata.type != "docs")
-    cases = written(tmp_path / "ordered.jsonl", ordered)
+    cases = write(tmp_path / "ordered.jsonl", ordered)
     prior = calibrate(replace(config, max_cases=10), cases, tmp_path / "types.json")
     assert prior.records == 10
     assert len(prior.by_paths) > 1
@@ -111,7 +105,7 @@ def test_habits_of_one_repository_are_learned_and_of_several_not(
     cases = [
         record(number, f"perf: change {number}", repository=f"r{number % repositories}") for number in range(500, 548)
     ]
-    prior = calibrate(config, written(tmp_path / "habits.jsonl", cases), tmp_path / "types.json")
+    prior = calibrate(config, write(tmp_path / "habits.jsonl", cases), tmp_path / "types.json")
     strongest = max(map(abs, prior.bias.values()))
     assert strongest > 1 if habit else strongest == 0
 
@@ -119,7 +113,7 @@ def test_habits_of_one_repository_are_learned_and_of_several_not(
 def test_without_a_typed_message_there_is_nothing_to_fit(
     config: BenchConfig, cases: Path, tmp_path: Path, make_dataset: Callable[..., Path]
 ) -> None:
-    untyped = written(tmp_path / "untyped.jsonl", [record(900, "no type here")])
+    untyped = write(tmp_path / "untyped.jsonl", [record(900, "no type here")])
     with pytest.raises(InputError, match="has no message with a type"):
         calibrate(config, untyped, tmp_path / "types.json")
     empty = BenchConfig(model=config.model, train=make_dataset([record(0, "none either")], name="empty"))
