@@ -71,12 +71,20 @@ def _files(stage: str, given: Path | None, repository: Path) -> dict[str, dict[s
     own = repository / config.REPOSITORY_FILE
     if given is not None:
         found[str(given)] = config.read_file(given, stage)
-    elif own.is_file():
+    elif _is_there(own):
         found[str(own)] = _harmless(own, stage, config.read_file(own, stage))
     user = config.user_file()
-    if user.is_file():
+    if _is_there(user):
         found[str(user)] = config.read_file(user, stage)
     return found
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file is there, or nobody may look: then reading it says so."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return True
 
 
 def _harmless(path: Path, stage: str, table: dict[str, Any]) -> dict[str, Any]:
