@@ -74,6 +74,24 @@ def test_ctrl_c_ends_as_shells_expect(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert (caught.value.code, capsys.readouterr().err) == (130, "Interrupted.\n")
 
 
+def test_ctrl_c_before_the_first_command_is_known_ends_so_too() -> None:
+    """While modules are read: the signal comes when Python asks where the command table is."""
+    program = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "joco_mlx.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from joco_mlx.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
 def run(*words: str, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "100", "JOCO_MLX_DEBUG": ""}
     return subprocess.run(
@@ -143,7 +161,10 @@ def test_a_config_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
     assert "[train]" in caught.value.hint
 
 
-def test_a_config_in_a_folder_that_nobody_may_enter_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("given", [True, False], ids=["by --config", "of the user"])
+def test_a_config_in_a_folder_that_nobody_may_enter_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
     """By refusals of its own, because root may enter everything."""
     path = tmp_path / "closed" / "mine.toml"
 
@@ -154,8 +175,9 @@ def test_a_config_in_a_folder_that_nobody_may_enter_is_told(tmp_path: Path, monk
 
     for name in ("stat", "read_text"):
         monkeypatch.setattr(Path, name, refuse)
+    monkeypatch.setattr(settings.config, "user_file", lambda: path)
     with pytest.raises(errors.InputError, match=r"mine\.toml cannot be read: Permission denied"):
-        settings.train_settings({}, file=path)
+        settings.train_settings({}, file=path if given else None)
 
 
 def test_a_registry_entry_yields_to_a_flag_and_to_a_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
