@@ -1,13 +1,13 @@
 """A prior of types is fitted for one model, on records that it was not trained on.
 
-Decides which records: some of the validation split, drawn, whose messages are conventional, and none that were trained
-on. A validation split shares its repositories with training. In a dataset of one repository that is what is asked later
-too, and its habits are learned as biases. A dataset of several is for other repositories: there are no biases, which
-would hand over habits, and the words of a diff are learned, for the fit, without the repository of the record. Leaves
-what is fitted to `suggest.type_prior`.
+Decides which records: some of those that are given, drawn, whose messages are conventional, and none that were trained
+on. In a dataset of one repository its validation split is what is asked later too, and its habits are learned as biases.
+A dataset of several is for other repositories: there are no biases, which would hand over habits, and the words of a diff
+are learned, for the fit, without the repository of the record. Leaves what is fitted to `suggest.type_prior`.
 """
 
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +40,8 @@ def calibrate(
 
     Args:
         config: Which model, its batches, its dataset, and how many cases.
-        cases: Held-out records: the validation split of the dataset that the model was trained on.
+        cases: Held-out records. The validation split of several repositories flatters the model, which has seen others
+            of the same; records of repositories that it was not trained on do not.
         out: File to write.
         with_words: Also learn what the words of the training diffs say.
         progress: Who watches.
@@ -96,11 +97,13 @@ def _words_of_others(train: Sequence[Record], cases: Sequence[Case], progress: P
     """
     found = np.zeros((len(cases), len(TYPES)))
     folds = _folds(record.metadata.repository for record in train)
-    with task(progress, "Learning words", len(folds), "folds") as shown:
-        for fold in folds:
-            held = fold if len(folds) > 1 else frozenset[str]()
+    asked = defaultdict[frozenset[str], list[int]](list)
+    for row, case in enumerate(cases):
+        own = (fold for fold in folds if case.record.metadata.repository in fold and len(folds) > 1)
+        asked[next(own, frozenset())].append(row)
+    with task(progress, "Learning words", len(asked), "folds") as shown:
+        for held, rows in asked.items():
             words = type_words([record for record in train if record.metadata.repository not in held])
-            rows = [row for row, case in enumerate(cases) if _fold_of(folds, case) == fold]
             found[rows] = words.log_probabilities([cases[row].record.input for row in rows], TYPES)
             shown.advance()
     return found
@@ -111,11 +114,6 @@ def _folds(repositories: Iterable[str]) -> list[frozenset[str]]:
     names = sorted(set(repositories))
     random.Random(0).shuffle(names)  # noqa: S311  (groups, no secrets)
     return [frozenset(names[start::FOLDS]) for start in range(min(FOLDS, len(names)))]
-
-
-def _fold_of(folds: Sequence[frozenset[str]], case: Case) -> frozenset[str]:
-    """Return the group that holds the case's repository; the first where none does, which taught nothing of it."""
-    return next((fold for fold in folds if case.record.metadata.repository in fold), folds[0])
 
 
 def _said(engine: MlxEngine, cases: Sequence[Case], config: BenchConfig, progress: Progress) -> Floats:

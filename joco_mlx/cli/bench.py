@@ -64,7 +64,9 @@ def run(
 
 @app.command()
 def calibrate(
-    cases: Annotated[Path, typer.Option("--cases", help="Held-out records: the validation split of the dataset.")],
+    cases: Annotated[
+        Path, typer.Option("--cases", help="Held-out records: a validation split, or other repositories.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="File to write, for `bench run --type-prior`.")],
     model: Annotated[
         str | None,

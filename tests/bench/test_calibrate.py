@@ -76,6 +76,21 @@ def test_words_are_never_learned_from_the_repository_of_the_case(
     assert sorted(asked) == sorted(of_diff)
 
 
+def test_a_repository_that_was_not_trained_on_is_asked_what_all_training_records_say(
+    config: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[set[str]] = []
+
+    def watched(train: Sequence[Record]) -> TypeWords:
+        learned.append({one.metadata.repository for one in train})
+        return TypeWords(("fix",), (0.0,), {})
+
+    monkeypatch.setattr(module, "type_words", watched)
+    cases = [record(number, repository="new") for number in range(200, 224)]
+    calibrate(config, write(tmp_path / "new.jsonl", cases), tmp_path / "types.json", with_words=True)
+    assert learned == [{"tool", "other"}] * 2  # for the fit, and for what is written
+
+
 def test_one_repository_teaches_itself(
     config: BenchConfig, tmp_path: Path, make_dataset: Callable[..., Path], tiny_model: Callable[..., Path]
 ) -> None:
