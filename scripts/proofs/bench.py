@@ -32,10 +32,11 @@ from joco_mlx.config import BenchConfig, FuseConfig
 from joco_mlx.export import export_run
 from joco_mlx.models.runs import Run, open_run
 from joco_mlx.progress import Silent
+from joco_mlx.suggest.type_prior import TypePrior
 
 ENOUGH_CASES = 300
 CALIBRATED = 600
-"""Validation records that the prior of types is fitted to."""
+"""Held-out records that the prior of types is fitted to."""
 MAX_TOKENS = 48
 """No header is longer; an untuned model writes to any limit."""
 BASELINES = ("majority", "paths", "style", "tfidf", "neighbour")
@@ -68,32 +69,37 @@ def main() -> int:
     parser.add_argument("--run", required=True, help="the tuned run")
     parser.add_argument("--cases", required=True, type=Path, help="held-out records")
     parser.add_argument("--train", required=True, type=Path, help="dataset that the run was trained on")
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        help="held-out records for the prior of types, best of still other repositories (the validation split of --train)",
+    )
     parser.add_argument("--max", type=int, help="ask only the first cases")
     parser.add_argument("--out", type=Path, default=Path("runs/prove-bench"), help="where runs lie (%(default)s)")
     parser.add_argument("--only", help='names of those to ask, separated by semicolons: "GGUF; tuned, constrained"')
     given = parser.parse_args()
     tuned = open_run(given.run)
+    prior = fitted(tuned, given.train, given.calibrate or given.train / "validation.jsonl", given.out)
     wanted = [name.strip() for name in given.only.split(";")] if given.only else None
     benches = {
         asked.name: ask(asked, given.cases, given.out)
-        for asked in everything(tuned, given.train, given.max, given.out)
+        for asked in everything(tuned, given.train, prior, given.max, given.out)
         if wanted is None or asked.name in wanted
     }
     found = claims(benches)
-    text = report(benches, found, tuned, given.cases)
+    text = report(benches, found, tuned, given.cases, TypePrior.read(prior))
     if min(bench.metrics["cases"] for bench in benches.values()) >= ENOUGH_CASES and wanted is None:
         record("bench", text)
     print(text)
     return 0 if all(claim.holds for claim in found) else 1
 
 
-def everything(tuned: Run, train: Path, maximum: int | None, out: Path) -> list[Asked]:
+def everything(tuned: Run, train: Path, prior: Path, maximum: int | None, out: Path) -> list[Asked]:
     """Return what is asked, the quick first."""
 
     def config(model: str, **more: object) -> BenchConfig:
         return BenchConfig(model=model, train=train, max_cases=maximum, max_tokens=MAX_TOKENS, allow_leak=True, **more)  # type: ignore[arg-type]
 
-    prior = fitted(tuned, train, out)
     return [
         *(Asked(f"baseline:{name}", config(f"baseline:{name}")) for name in BASELINES),
         Asked("tuned", config(str(tuned.folder))),
@@ -107,13 +113,13 @@ def everything(tuned: Run, train: Path, maximum: int | None, out: Path) -> list[
     ]
 
 
-def fitted(tuned: Run, train: Path, out: Path) -> Path:
-    """Return the run's prior of types, fitted once on the validation split of its dataset."""
+def fitted(tuned: Run, train: Path, cases: Path, out: Path) -> Path:
+    """Return the run's prior of types, fitted once on held-out records."""
     path = out / "types.json"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         config = BenchConfig(model=str(tuned.folder), train=train, max_cases=CALIBRATED, allow_leak=True)
-        calibrate(config, train / "validation.jsonl", path, with_words=True)
+        calibrate(config, cases, path, with_words=True)
     return path
 
 
@@ -142,7 +148,7 @@ def ask(asked: Asked, cases: Path, out: Path) -> Bench:
     return bench
 
 
-def report(benches: Mapping[str, Bench], found: Sequence[Claim], tuned: Run, cases: Path) -> str:
+def report(benches: Mapping[str, Bench], found: Sequence[Claim], tuned: Run, cases: Path, prior: TypePrior) -> str:
     """Return the section: what is not reached, what is, and all figures."""
     missed, held = ([claim.sentence for claim in found if claim.holds == wanted] for wanted in (False, True))
     first = next(iter(benches.values())).metrics
@@ -152,6 +158,8 @@ def report(benches: Mapping[str, Bench], found: Sequence[Claim], tuned: Run, cas
         f"in the training data ({first['leaks']['leaked'] if first['leaks']['checked'] else 0} were, and are left out). {tuned.base.name}, {tuned.dataset.records:,} "
         f"records, {tuned.config.steps:,} steps, {tuned.config.max_seq_length} tokens. Greedy, answers judged as written. "
         "Brackets hold 95 % intervals; differences are paired, case by case.",
+        f'"Type first" goes by a prior that was fitted on {prior.records:,} other held-out records '
+        f"(`bench calibrate --words`: scale {prior.scale:.2f} for the model, {prior.words_scale:.2f} for the words).",
         listed("Not reached", missed),
         listed("Reached", held),
         table(COLUMNS, [row(name, bench) for name, bench in benches.items()]),
