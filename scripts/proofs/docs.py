@@ -3,7 +3,7 @@
 Reads every fenced block marked `sh` of the documents that have any. A block under `<!-- not run: WHY -->` is left out and
 counted; a comment `<!-- prepare ... -->` holds commands that a reader does not need. Each document is one bash session,
 which ends at the first command that fails: the README in the clone, a guide in an empty folder. Ends with 1 when a
-command fails.
+command fails, or when a session ends before the last one.
 """
 
 import argparse
@@ -60,12 +60,15 @@ def blocks(text: str) -> list[Block]:
 
 
 def script(found: Sequence[Block]) -> str:
-    """Return one bash program of all blocks that are run; it says where it is before each."""
+    """Return one bash program of all blocks that are run; it says where it is before each, and that it came to its end.
+
+    The marks differ from what prints them: commands that a block swallows as text must not look as if they had run.
+    """
     parts = ["set -euo pipefail"]
     for block in found:
         if block.why_not is None:
-            parts += [f"echo '::line {block.line}'", block.commands.rstrip("\n")]
-    return "\n".join(parts) + "\n"
+            parts += [f"printf '\\n::line %d\\n' {block.line}", block.commands.rstrip("\n")]
+    return "\n".join([*parts, "printf '\\n::%s\\n' end"]) + "\n"
 
 
 def follow(path: Path, folder: Path, variables: dict[str, str]) -> Session:
@@ -73,8 +76,8 @@ def follow(path: Path, folder: Path, variables: dict[str, str]) -> Session:
     found = blocks(path.read_text("utf-8"))
     began = time.monotonic()
     done = subprocess.run(
-        ["bash"],
-        input=script(found).encode(),
+        ["bash", "-c", script(found)],
+        stdin=subprocess.DEVNULL,
         cwd=folder,
         env=variables,
         stdout=subprocess.PIPE,
@@ -84,10 +87,12 @@ def follow(path: Path, folder: Path, variables: dict[str, str]) -> Session:
     )
     shown = done.stdout.decode("utf-8", "replace")
     lines = [int(line) for line in re.findall(r"^::line (\d+)$", shown, re.MULTILINE)]
-    run = [block for block in found if block.why_not is None and not block.is_hidden]
+    wanted = [block for block in found if block.why_not is None]
     left_out = [block.why_not for block in found if block.why_not is not None]
-    failed = lines[-1] if done.returncode and lines else 0 if done.returncode else None
-    return Session(path.name, len(run), left_out, time.monotonic() - began, failed, shown)
+    came_through = lines == [block.line for block in wanted] and "\n::end\n" in shown
+    failed = None if came_through and not done.returncode else lines[-1] if lines else 0
+    run = sum(not block.is_hidden for block in wanted)
+    return Session(path.name, run, left_out, time.monotonic() - began, failed, shown)
 
 
 def home(folder: Path) -> dict[str, str]:

@@ -68,6 +68,31 @@ def test_a_command_that_fails_is_named_by_its_block(proof: ModuleType, tmp_path:
     assert "failed at line" in proof.report([found])
 
 
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        pytest.param("cat >/dev/null", "false", id="a-command-reads-all-it-is-given"),
+        pytest.param("exit 0", "true", id="ended-before-the-next-block"),
+        pytest.param("true", "exit 0\nfalse", id="ended-within-the-last-block"),
+        pytest.param("cat <<END", "true", id="the-rest-taken-as-text"),
+    ],
+)
+def test_a_session_that_leaves_commands_out_has_failed(
+    proof: ModuleType, tmp_path: Path, first: str, last: str
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"# Page\n\n```sh\n{first}\n```\n\n```sh\n{last}\n```\n")
+    found = proof.follow(page, tmp_path, proof.home(tmp_path))
+    assert found.failed_at is not None
+    assert "failed at line" in proof.report([found])
+
+
+def test_a_line_that_does_not_end_hides_no_block(proof: ModuleType, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE.format(last="printf unended"))
+    assert proof.follow(page, tmp_path, proof.home(tmp_path)).failed_at is None
+
+
 def told(path: Path) -> Iterator[tuple[int, str]]:
     """Every command line of a document: in a fenced or an indented block, or between backticks."""
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
