@@ -2,8 +2,9 @@
 
 Decides which records: some of those that are given, drawn, whose messages are conventional, and none that were trained
 on. In a dataset of one repository its validation split is what is asked later too, and its habits are learned as biases.
-A dataset of several is for other repositories: there are no biases, which would hand over habits, and the words of a diff
-are learned, for the fit, without the repository of the record. Leaves what is fitted to `suggest.type_prior`.
+A dataset of several, or cases of another repository, are for others: there are no biases, which would hand over habits,
+and the words of a diff are learned, for the fit, without the repository of the record. Where nobody knows the dataset, the
+cases' repositories decide. Leaves what is fitted to `suggest.type_prior`.
 """
 
 import random
@@ -17,8 +18,7 @@ import numpy as np
 from joco_mlx.bench.cases import Case, read_cases
 from joco_mlx.bench.in_process import in_process
 from joco_mlx.bench.learned import type_words
-from joco_mlx.bench.run import without_leaks
-from joco_mlx.bench.subject import Subject
+from joco_mlx.bench.run import training_records, without_leaks
 from joco_mlx.commit.grammar import TYPES
 from joco_mlx.commit.message import parse
 from joco_mlx.commit.prompt import diff_budget, render, user_text
@@ -58,7 +58,9 @@ def calibrate(
         raise InputError(
             f"{cases} has no message with a type.", "Name a validation split: --cases dataset/validation.jsonl"
         )
-    learned_from = _training_records(subject, cases) if with_words else []
+    split = (subject.train or cases.parent) / "train.jsonl"
+    trained_on = training_records(subject) if subject.train else ()
+    learned_from = _with_types(trained_on or read_records(split), split) if with_words else []
     elsewhere = _words_of_others(learned_from, typed, shown) if learned_from else None
     engine = MlxEngine(choose(config.model, progress=shown), progress=shown)
     prior = fit(
@@ -66,7 +68,7 @@ def calibrate(
         [paths_of(case.record.input) for case in typed],
         [case.type or "" for case in typed],
         elsewhere,
-        biased=len({case.record.metadata.repository for case in typed}) == 1,
+        biased=len({record.metadata.repository for record in (*trained_on, *(case.record for case in typed))}) == 1,
     )
     if learned_from:
         prior = replace(prior, words=type_words(learned_from))
@@ -81,10 +83,9 @@ def _drawn(cases: Sequence[Case], config: BenchConfig) -> Sequence[Case]:
     return random.Random(config.seed).sample(cases, config.max_cases)  # noqa: S311  (a sample, no secrets)
 
 
-def _training_records(subject: Subject, cases: Path) -> list[Record]:
-    """Return the records that the model was trained on whose messages have a type of ours."""
-    split = (subject.train or cases.parent) / "train.jsonl"
-    found = [record for record in read_records(split) if (message := parse(record.output)) and message.type in TYPES]
+def _with_types(train: Iterable[Record], split: Path) -> list[Record]:
+    """Return the training records, of the file `split`, whose messages have a type of ours."""
+    found = [record for record in train if (message := parse(record.output)) and message.type in TYPES]
     if not found:
         raise InputError(f"{split} has no message with a type.", "Name the dataset that was trained on: --train DIR")
     return found

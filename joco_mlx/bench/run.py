@@ -102,7 +102,7 @@ def _leaks(chosen: Subject, cases: Sequence[Case], config: BenchConfig, progress
             )
         return None
     with task(progress, "Looking for leaks", len(cases), "cases") as shown:
-        found = find_leaks(_training_records(chosen), cases)
+        found = find_leaks(training_records(chosen), cases)
         shown.advance(len(cases))
     if not config.allow_leak:
         found.refuse(str(chosen.train))
@@ -111,7 +111,12 @@ def _leaks(chosen: Subject, cases: Sequence[Case], config: BenchConfig, progress
     return found
 
 
-def _training_records(chosen: Subject) -> tuple[Record, ...]:
+def training_records(chosen: Subject) -> tuple[Record, ...]:
+    """Return the records that something of a known dataset was trained on.
+
+    Raises:
+        InputError: They are not there any more, or are others.
+    """
     train = chosen.train
     file = train / "train.jsonl" if train is not None and train.is_dir() else train
     if file is None or not file.is_file():

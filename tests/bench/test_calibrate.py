@@ -39,9 +39,12 @@ def right(prior: TypePrior, records: Sequence[Record]) -> float:
     )
 
 
-def test_what_is_fitted_is_written_and_knows_the_types(config: BenchConfig, tmp_path: Path) -> None:
+def test_what_is_fitted_is_written_and_knows_the_types(
+    config: BenchConfig, tmp_path: Path, make_dataset: Callable[..., Path]
+) -> None:
+    alone = make_dataset([record(number, repository="tool") for number in range(60)], name="alone")
     own = [record(number, repository="tool") for number in range(200, 224)]
-    prior = calibrate(config, write(tmp_path / "own.jsonl", own), tmp_path / "types.json")
+    prior = calibrate(replace(config, train=alone), write(tmp_path / "own.jsonl", own), tmp_path / "types.json")
     assert TypePrior.read(tmp_path / "types.json") == prior
     assert (prior.records, prior.words, prior.words_scale) == (24, None, 0.0)
     assert right(prior, [record(number) for number in range(300, 324)]) > 0.5
@@ -109,18 +112,37 @@ def test_a_part_of_a_split_is_drawn_from_all_of_it(config: BenchConfig, tmp_path
     assert len(prior.by_paths) > 1
 
 
-@pytest.mark.parametrize(("repositories", "habit"), [(1, True), (2, False)])
-def test_habits_of_one_repository_are_learned_and_of_several_not(
-    config: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repositories: int, habit: bool
+@pytest.mark.parametrize(
+    ("trained", "asked", "habit"),
+    [
+        ("a", "a", True),
+        ("ab", "a", False),
+        ("ab", "c", False),
+        ("a", "c", False),
+        ("a", "abc", False),
+        ("", "a", True),
+        ("", "ab", False),
+    ],
+)
+def test_habits_of_one_repository_are_learned_for_itself_only(
+    config: BenchConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_dataset: Callable[..., Path],
+    trained: str,
+    asked: str,
+    habit: bool,
 ) -> None:
-    """The model is undecided, and people always say `perf`."""
+    """The model is undecided, and people always say `perf`; one letter is a repository, no letter an unknown dataset."""
     monkeypatch.setattr(
         module, "_said", lambda engine, asked, *_: np.full((len(asked), len(TYPES)), -np.log(len(TYPES)))
     )
     cases = [
-        record(number, f"perf: change {number}", repository=f"r{number % repositories}") for number in range(500, 548)
+        record(number, f"perf: change {number}", repository=asked[number % len(asked)]) for number in range(500, 548)
     ]
-    prior = calibrate(config, write(tmp_path / "habits.jsonl", cases), tmp_path / "types.json")
+    known = [record(number, repository=trained[number % len(trained)]) for number in range(12 if trained else 0)]
+    own = replace(config, train=make_dataset(known, name="known") if trained else None)
+    prior = calibrate(own, write(tmp_path / "habits.jsonl", cases), tmp_path / "types.json")
     strongest = max(map(abs, prior.bias.values()))
     assert strongest > 1 if habit else strongest == 0
 
