@@ -48,14 +48,14 @@ def use(config: SuggestConfig) -> Choice:
 
 
 def use_nothing() -> None:
-    """Go back to the default order.
+    """Go back to the default order, and to the Ollama of this computer: an address that was chosen is forgotten too.
 
     Raises:
         InputError: The user's file cannot be read.
         MachineError: It cannot be written.
     """
     if user_file().is_file():
-        _write({"model": None, "engine": None})
+        _write({"model": None, "engine": None, "url": None})
 
 
 def _require_in_ollama(choice: Choice, config: SuggestConfig) -> None:

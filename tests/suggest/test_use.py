@@ -58,6 +58,13 @@ def test_an_address_is_kept_with_the_model_there(
     assert (suggest_settings({}).model, suggest_settings({}).url) == ("me/mine", url)
 
 
+def test_an_address_is_taken_back_with_the_model_there(own: Path, ollama: FakeOllama) -> None:
+    use(SuggestConfig(model="me/mine", url=ollama.url))
+    use_nothing()
+    assert own.read_text() == "[suggest]\n"
+    assert suggest_settings({}).url is None
+
+
 def test_a_run_means_the_same_from_everywhere(
     own: Path, tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
