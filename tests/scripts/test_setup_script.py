@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from conftest import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM_TOOLS = (
@@ -201,6 +202,15 @@ def test_node_comes_by_hash_where_the_gate_has_none(machine: Machine) -> None:
     (machine.programs / "npm").unlink()
     machine.setup("--dev")
     assert "--target .uv/node --require-hashes -r requirements-node.txt" in machine.asked()[-1]
+
+
+@pytest.mark.parametrize(("version", "is_enough"), [("24.1.0", True), ("18.0.0", True), ("16.20.2", False)])
+def test_a_node_that_runs_the_judges_is_used(machine: Machine, version: str, is_enough: bool) -> None:
+    node = shutil.which("node") or missing("Node", "run scripts/check")
+    pretence = f"Object.defineProperty(process, 'versions', {{ value: {{ node: '{version}' }} }});"
+    machine.program("node", f'#!/usr/bin/env bash\nexec "{node}" -e "{pretence} $2"\n')
+    machine.setup("--dev")
+    assert any("requirements-node.txt" in line for line in machine.asked()) is not is_enough
 
 
 def test_uv_is_told_of_the_index_that_pip_knows(machine: Machine) -> None:
