@@ -119,6 +119,19 @@ def test_quickstart_stops_when_setup_fails(tmp_path: Path) -> None:
     assert run(script, cwd=tmp_path).returncode == 4
 
 
+@pytest.mark.parametrize("place", ["checkout/.uv/bin", "home/.local/bin"])
+def test_proofs_find_the_uv_that_setup_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    script = copy_script("scripts/prove", tmp_path / "checkout")
+    (script.parent / "proofs").mkdir()
+    (script.parent / "proofs/two_words.py").touch()
+    write_program(tmp_path / "checkout/.venv/bin/python", 'command -v uv; printf "<%s>" "$@"')
+    write_program(tmp_path / place / "uv", "")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    done = run(script, "two-words", "--kills", cwd=tmp_path)
+    assert done.stdout == f"{tmp_path / place}/uv\n<scripts/proofs/two_words.py><--kills>"
+
+
 @pytest.mark.parametrize("script", SHELL_SCRIPTS, ids=lambda path: path.name)
 def test_shell_scripts_keep_to_what_macos_ships(script: Path) -> None:
     text = script.read_text("utf-8")
