@@ -13,8 +13,8 @@ from joco_mlx.models import registry
 
 Config = TypeVar("Config")
 
-# A cloned repository must not choose what is downloaded, run or talked to, nor what is kept of a person's work.
-_NOT_FOR_REPOSITORIES = ("model", "data", "out", "url", "engine", "keep_edits", "merge_into", "imatrix")
+# A cloned repository must not choose what is downloaded, run, talked to or replaced, nor what is kept of a person's work.
+_NOT_FOR_REPOSITORIES = ("model", "data", "out", "url", "engine", "keep_edits", "merge_into", "imatrix", "force")
 _WITHOUT_A_FLAG = ("keep_edits",)
 
 

@@ -138,6 +138,8 @@ def test_a_repository_may_not_choose_the_model(tmp_path, monkeypatch: pytest.Mon
         ("suggest", 'model = "a"', "Set it by --model, or below [suggest] in your own {user}."),
         ("suggest", "keep_edits = true", "Set it below [suggest] in your own {user}."),
         ("fuse", 'merge_into = "a"', "Set it by --from, or below [fuse] in your own {user}."),
+        ("fuse", "force = true", "Set it by --force, or below [fuse] in your own {user}."),
+        ("ollama", "force = true", "Set it by --force, or below [ollama] in your own {user}."),
         ("train", 'model = "a"', "Set it by --model, or by --config {own}, or below [train] in your own {user}."),
     ],
 )
