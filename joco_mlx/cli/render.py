@@ -1,12 +1,14 @@
 """Everything a person sees: tables, progress, notes and errors.
 
 Results go to standard output, everything else to standard error. On a terminal progress is a bar with an ETA; elsewhere
-it is a plain line now and then, without control codes. Colour follows NO_COLOR and the terminal (rich decides).
+it is a plain line now and then, without control codes. Colour follows NO_COLOR and the terminal (rich decides). Control
+characters of foreign names and texts are spelt out, so that none of them steers a terminal.
 """
 
 import io
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +31,8 @@ _PIPE_WIDTH = 10_000
 _GROWING = "text"
 """The figure that is a text while it is written: shown on a terminal, and in a pipe only as the result."""
 _SHOWN_ITEMS, _SHOWN_CHARS = 6, 100
+# All but tab and line ends; the embeddings, overrides and isolates that reorder a line; what no stream can encode.
+_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
@@ -37,7 +41,7 @@ _err = Console(stderr=True, highlight=False)
 def say(text: str = "") -> None:
     """Print a line of the result."""
     with _writing():
-        _out.print(Text(text), soft_wrap=True)
+        _out.print(Text(_spelt(text)), soft_wrap=True)
 
 
 def say_json(value: Any) -> None:
@@ -49,7 +53,7 @@ def say_json(value: Any) -> None:
 
 def heading(text: str) -> None:
     """Print the title of a part of the result."""
-    _out.print(Text(f"\n{text}", style="bold"), soft_wrap=True)
+    _out.print(Text(f"\n{_spelt(text)}", style="bold"), soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> None:
@@ -58,7 +62,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=_piped())
     for row in rows:
-        made.add_row(*(escape(str(cell)) for cell in row))
+        made.add_row(*(_literal(str(cell)) for cell in row))
     if not _piped():
         _out.print(made)
         return
@@ -92,20 +96,30 @@ def _writing() -> Iterator[None]:
         ) from problem
 
 
+def _spelt(text: str) -> str:
+    """Return `text` with every control character as Python writes it."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def _literal(text: str) -> str:
+    """Return rich's markup of `text`, in which nothing is markup any more."""
+    return escape(_spelt(text))
+
+
 def _piped() -> bool:
     return not _out.is_terminal
 
 
 def warn(text: str) -> None:
     """Print a line that is worth reading but no result."""
-    _err.print(Text(text), soft_wrap=True)
+    _err.print(Text(_spelt(text)), soft_wrap=True)
 
 
 def error(problem: JocoError) -> None:
     """Print what is wrong and what to do next."""
-    _err.print(Text.assemble(("Error: ", "bold red"), problem.message), soft_wrap=True)
+    _err.print(Text.assemble(("Error: ", "bold red"), _spelt(problem.message)), soft_wrap=True)
     if problem.hint:
-        _err.print(Text(f"  {problem.hint}"), soft_wrap=True)
+        _err.print(Text(f"  {_spelt(problem.hint)}"), soft_wrap=True)
 
 
 @contextmanager
@@ -128,7 +142,7 @@ class _BarTask:
         self.bars.advance(self.number, amount)
         if figures:
             growing = figures.pop(_GROWING, None)
-            self.bars.update(self.number, figures=_figures(figures) if growing is None else escape(str(growing)))
+            self.bars.update(self.number, figures=_figures(figures) if growing is None else _literal(str(growing)))
 
 
 class _Terminal:
@@ -136,14 +150,14 @@ class _Terminal:
         self.bars = bars
 
     def start(self, title: str, total: float | None = None, unit: str = "") -> Task:
-        return _BarTask(self.bars, self.bars.add_task(escape(title), total=total, unit=unit, figures=""))
+        return _BarTask(self.bars, self.bars.add_task(_literal(title), total=total, unit=unit, figures=""))
 
     def done(self, task: Task) -> None:
         if isinstance(task, _BarTask):
             self.bars.stop_task(task.number)
 
     def note(self, text: str) -> None:
-        self.bars.console.print(Text(text), soft_wrap=True)
+        self.bars.console.print(Text(_spelt(text)), soft_wrap=True)
 
 
 class _PlainTask:

@@ -25,6 +25,26 @@ def test_an_error_is_two_sentences_on_standard_error(capsys: pytest.CaptureFixtu
     ]
 
 
+HOSTILE = "\x1b]0;owned\x07\x1b[31mred\x9b1m \u202egnp \udc80"
+SPELT = r"\x1b]0;owned\x07\x1b[31mred\x9b1m \u202egnp \udc80"
+
+
+def test_a_name_from_a_foreign_file_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    render.say(HOSTILE)
+    render.heading(HOSTILE)
+    render.warn(HOSTILE)
+    render.error(InputError(HOSTILE, HOSTILE))
+    with render.progress() as progress, task(progress, HOSTILE, 1, "steps") as work:
+        work.advance(1)
+        progress.note(HOSTILE)
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [SPELT, "", SPELT]
+    assert captured.err.count(SPELT) == 5
+    render.table(["name"], [[HOSTILE]])
+    shown = captured.out + captured.err + capsys.readouterr().out
+    assert not [letter for letter in HOSTILE if letter in shown and not letter.isprintable()]
+
+
 def test_json_is_one_document_without_escapes_or_wrapping(capsys: pytest.CaptureFixture[str]) -> None:
     render.say_json({"text": "ä" * 500})
     assert json.loads(capsys.readouterr().out) == {"text": "ä" * 500}
