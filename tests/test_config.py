@@ -143,14 +143,15 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said", "hint"),
     [
-        ("[trian]\nsteps = 1", "has the table [trian], which", "Write [train]."),
-        ("[nothing]\n[train]\nsteps = 1", "has the table [nothing], which", "Use one of: [extract], [curate],"),
+        ("[trian]\nsteps = 1", "has the table 'trian', which", "Write [train]."),
+        ("[nothing]\n[train]\nsteps = 1", "has the table 'nothing', which", "Use one of: [extract], [curate],"),
+        ('["\\u001b]0;owned"]', r"has the table '\x1b]0;owned', which", "Use one of: [extract], [curate],"),
         ("steps = 1\n[train]\nrank = 1", "sets 'steps' above every table", "Write steps below its table: [train]."),
         ("stpes = 1", "sets 'stpes' above every table", "Write steps below its table: [train]."),
         ("timeout_seconds = 1", "above every table", "[serve] or [bench] or [judge]."),
         ("zzz = 1", "sets 'zzz' above every table", "Write every setting below its table, such as [train]."),
     ],
-    ids=["misspelt table", "foreign table", "no table", "misspelt", "several tables", "foreign"],
+    ids=["misspelt table", "foreign table", "terminal escapes", "no table", "misspelt", "several tables", "foreign"],
 )
 def test_what_no_command_reads_in_a_file_is_refused(tmp_path: Path, text: str, said: str, hint: str) -> None:
     path = tmp_path / "joco.toml"

@@ -42,7 +42,7 @@ def refuse_unknown_tables(path: Path, document: Mapping[str, Any]) -> None:
         if isinstance(value, dict):
             tables = ", ".join(f"[{table}]" for table in TABLES)
             hint = meant(name, TABLES, "Write [{}].") or f"Use one of: {tables}."
-            raise InputError(f"{path} has the table [{name}], which no command reads.", hint)
+            raise InputError(f"{path} has the table {name!r}, which no command reads.", hint)
         raise InputError(f"{path} sets {name!r} above every table, where no command reads it.", _where(name))
 
 
