@@ -84,11 +84,18 @@ def available(mirrors: Path) -> Iterator[tuple[str, tuple[str, Path]]]:
 
 
 def authors(sample: Sequence[Record], folders: dict[str, Path]) -> list[str]:
-    """Return name and address of the author of each record, asked of git: records hold pseudonyms."""
+    """Return name and address of the author of each record, asked of git: records hold pseudonyms.
+
+    An author that git does not tell ends the program: nobody is no bot.
+    """
     named = []
     for item in sample:
-        where = ["git", f"--git-dir={folders[item.metadata.repository]}", "show", "--no-patch", "--format=%an <%ae>"]
-        named.append(process.run([*where, item.metadata.commit_hash]).stdout.decode("utf-8", "replace").strip())
+        repository, commit = item.metadata.repository, item.metadata.commit_hash
+        done = process.run(["git", "-C", folders[repository], "show", "--no-patch", "--format=%an <%ae>", commit, "--"])
+        name = done.stdout.decode("utf-8", "replace").strip()
+        if done.code or not name:
+            sys.exit(f"git names no author of {repository} at {commit}: {done.complaint}")
+        named.append(name)
     return named
 
 
