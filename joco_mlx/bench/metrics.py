@@ -1,7 +1,8 @@
 """The figures of a run: every case counts, each figure has its interval.
 
 Decides what is averaged over what. Type figures are over the cases whose reference has a type; an answer without one is
-wrong. Macro-F1 is the mean over the types that people used (scikit-learn's `f1_score` with these as `labels`).
+wrong. Macro-F1 is the mean over the types that people used often enough, the same ones in every resample (scikit-learn's
+`f1_score` with these as `labels`): a type of a few cases is missing from many resamples, which would then mean less work.
 """
 
 from collections import Counter, defaultdict
@@ -16,6 +17,8 @@ from joco_mlx.commit.lint import MAXIMUM_CHARS
 
 NO_TYPE = "(none)"
 """What stands for the type of an answer that has none."""
+ENOUGH_OF_A_TYPE = 10
+"""So many references make a type's F1 something that resampling can be sure of."""
 DESCRIPTION = ("edit_similarity", "chrf", "rouge_l", "b_norm", "copied")
 
 
@@ -34,7 +37,10 @@ def metrics(results: Sequence[Result], *, seed: int) -> dict[str, Any]:
         "confidence": CONFIDENCE,
         "strict_validity": to_json(_rate(results, "valid")),
         "type_accuracy": {**to_json(_rate(typed, "type_right")), "cases": len(typed)},
-        "macro_f1": to_json(bootstrap(macro_f1(typed), len(typed), seed=seed)),
+        "macro_f1": {
+            **to_json(bootstrap(macro_f1(typed), len(typed), seed=seed)),
+            "types": common_types(typed) or all_types(typed),
+        },
         "joco_score": to_json(_mean(results, "joco_score", seed)),
         "scope_exact": to_json(_rate(results, "scope_right")),
         "exact_match": to_json(_rate(results, "exact")),
@@ -63,17 +69,27 @@ def column(results: Sequence[Result], name: str) -> Floats:
     return np.array([float(getattr(result.scores, name)) for result in results], np.float64)
 
 
+def common_types(results: Sequence[Result]) -> list[str]:
+    """Return the types of at least `ENOUGH_OF_A_TYPE` references; none where there are few cases."""
+    counts = Counter(result.reference_type or NO_TYPE for result in results)
+    return sorted(name for name, count in counts.items() if count >= ENOUGH_OF_A_TYPE)
+
+
+def all_types(results: Sequence[Result]) -> list[str]:
+    """Return the types of all references."""
+    return sorted({result.reference_type or NO_TYPE for result in results})
+
+
 def macro_f1(results: Sequence[Result]) -> Statistic:
-    """Return macro-F1 as a statistic: the mean F1 of the types that the drawn references have."""
+    """Return macro-F1 as a statistic: the mean F1 of the common types, and of all where none is common."""
     wanted = np.array([result.reference_type or NO_TYPE for result in results], np.str_)
     given = np.array([result.scores.type or NO_TYPE for result in results], np.str_)
-    names = np.unique(wanted)
+    names = np.array(common_types(results) or all_types(results), np.str_)
     ours, theirs = ((labels[:, None] == names).astype(np.float64) for labels in (given, wanted))
 
     def statistic(drawn: Floats) -> Floats:
         right, answered, support = drawn @ (ours * theirs), drawn @ ours, drawn @ theirs
-        scores = 2 * right / np.maximum(answered + support, 1)
-        mean: Floats = scores.sum(axis=1, where=support > 0) / np.maximum((support > 0).sum(axis=1), 1)
+        mean: Floats = (2 * right / np.maximum(answered + support, 1)).mean(axis=1)
         return mean
 
     return statistic

@@ -79,14 +79,15 @@ def mcnemar(only_first: int, only_second: int) -> float:
 def bootstrap(statistic: Statistic, cases: int, *, seed: int) -> Estimate:
     """Return a statistic of `cases` cases with its percentile interval (Efron 1979); the seed decides the draws.
 
-    Memory does not grow with the number of resamples: they are drawn in blocks.
+    Memory does not grow with the number of resamples: they are drawn in blocks. The interval always holds the value.
     """
     if not cases:
         return Estimate(math.nan, math.nan, math.nan)
     values = np.concatenate([statistic(block) for block in _draws(cases, seed)])
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(values, (tail, 1 - tail)) if np.isfinite(values).any() else (math.nan, math.nan)
-    return Estimate(float(statistic(np.ones((1, cases)))[0]), float(low), float(high))
+    value = float(statistic(np.ones((1, cases)))[0])
+    return Estimate(value, min(value, float(low)), max(value, float(high)))
 
 
 def mean_of(values: Floats) -> Statistic:

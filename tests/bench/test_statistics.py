@@ -1,11 +1,15 @@
 """Intervals cover the truth as often as they say, and the formulas agree with hand computation and scipy."""
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from joco_mlx.bench import statistics
+from joco_mlx.bench.difference import _macro_f1
+from joco_mlx.bench.metrics import common_types, macro_f1
 from joco_mlx.bench.statistics import bootstrap, effect_size, mcnemar, mean_of, rate, rate_difference
 
 CASES, EXPERIMENTS = 100, 1_000
@@ -43,6 +47,61 @@ def test_rate_difference_covers_the_truth(first: float, second: float) -> None:
     found = [rate_difference(int(up), int(down), CASES) for up, down in zip(gained, lost, strict=True)]
     low, high = np.array([[one.low, one.high] for one in found]).T
     assert 0.93 <= coverage(low, high, second - first) <= 0.99  # rather too wide than too narrow near 100 %
+
+
+TYPE_SHARES = np.array([0.276, 0.27, 0.12, 0.09, 0.08, 0.05, 0.05, 0.04, 0.012, 0.008, 0.004])
+"""Of the eleven types in open repositories; three are rare."""
+RIGHT = np.array([0.7, 0.7, 0.8, 0.3, 0.4, 0.5, 0.7, 0.6, 0, 0, 0])
+
+
+def confusion_of(model: str) -> np.ndarray:
+    """The probability of each answer to each type: of a model that knows no rare type, or says the commonest always."""
+    if model == "majority":
+        return np.eye(11)[[0] * 11]
+    said = np.where(RIGHT > 0, TYPE_SHARES, 0)
+    return np.diag(RIGHT) + np.outer(1 - RIGHT, said / said.sum())
+
+
+def simulated(model: str, wanted: np.ndarray, generator: np.random.Generator) -> list[Any]:
+    """Results with types alone."""
+    answers = (generator.random(len(wanted))[:, None] > confusion_of(model).cumsum(1)[wanted]).sum(1).clip(0, 10)
+    return [
+        SimpleNamespace(reference_type=f"{ours:02}", scores=SimpleNamespace(type=f"{theirs:02}"))
+        for ours, theirs in zip(wanted, answers, strict=True)
+    ]
+
+
+@pytest.fixture
+def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One set of draws for all experiments: to draw takes longer than to count."""
+    blocks = list(statistics._draws(CASES, 0))
+    monkeypatch.setattr(statistics, "_draws", lambda cases, seed: blocks)
+
+
+@pytest.mark.usefixtures("drawn_once")
+@pytest.mark.parametrize("model", ["knows no rare type", "majority"])
+def test_macro_f1_covers_the_truth_where_types_are_rare(model: str) -> None:
+    generator = np.random.default_rng(3)
+    joint = TYPE_SHARES[:, None] / TYPE_SHARES.sum() * confusion_of(model)
+    truths = 2 * joint.diagonal() / (joint.sum(0) + joint.sum(1))
+    covered = []
+    for _ in range(300):
+        results = simulated(model, generator.choice(11, CASES, p=TYPE_SHARES / TYPE_SHARES.sum()), generator)
+        truth = truths[[int(name) for name in common_types(results)]].mean()
+        found = bootstrap(macro_f1(results), CASES, seed=0)
+        covered.append(found.low <= truth <= found.high)
+    assert 0.9 <= np.mean(covered) <= 0.98  # 0.76 for "majority" when a resample's own types are averaged
+
+
+@pytest.mark.usefixtures("drawn_once")
+def test_equal_models_differ_in_macro_f1_no_more_often_than_by_chance() -> None:
+    generator = np.random.default_rng(4)
+    verdicts = []
+    for _ in range(200):
+        wanted = generator.choice(11, CASES, p=TYPE_SHARES / TYPE_SHARES.sum())
+        first, second = (simulated("knows no rare type", wanted, generator) for _ in range(2))
+        verdicts.append(_macro_f1(first, second).verdict)
+    assert verdicts.count("better") + verdicts.count("worse") <= 0.1 * len(verdicts)
 
 
 def test_wilson_by_hand() -> None:
