@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from joco_mlx.bench.metrics import column, macro_f1, to_json, with_type
+from joco_mlx.bench.metrics import column, common_types, macro_f1, to_json, with_type
 from joco_mlx.bench.results import Result
 from joco_mlx.bench.statistics import Estimate, bootstrap, effect_size, mcnemar, mean_of, rate_difference
 
@@ -108,13 +108,21 @@ def _macro_f1(reference: Results, this: Results) -> Difference:
     cases = len(reference)
     estimate = bootstrap(lambda drawn: after(drawn) - before(drawn), cases, seed=SEED)
     first, second = (float(run(np.ones((1, cases)))[0]) if cases else math.nan for run in (before, after))
-    return _judged(cases, first, second, estimate)
+    return _judged(cases, first, second, estimate, sure=bool(common_types(reference)))
 
 
 def _judged(
-    cases: int, reference: float, value: float, difference: Estimate, *, unit: int = 1, **more: Any
+    cases: int,
+    reference: float,
+    value: float,
+    difference: Estimate,
+    *,
+    unit: int = 1,
+    sure: bool = True,
+    **more: Any,
 ) -> Difference:
-    verdict = _verdict(difference, SMALLEST_OF_INTEREST * unit) if cases >= MINIMUM_CASES else _UNKNOWN
+    enough = sure and cases >= MINIMUM_CASES
+    verdict = _verdict(difference, SMALLEST_OF_INTEREST * unit) if enough else _UNKNOWN
     needed = None
     if verdict == _UNKNOWN and cases:
         sought = max(abs(difference.value), SMALLEST_OF_INTEREST * unit)

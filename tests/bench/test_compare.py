@@ -81,6 +81,17 @@ def test_a_handful_is_never_enough(tmp_path: Path) -> None:
     assert {difference.verdict for difference in figures(first, second).values()} == {"too few cases to tell"}
 
 
+def test_types_of_a_few_cases_decide_nothing(tmp_path: Path) -> None:
+    """Nine of each of four types, the rest of them wrong in the first run and right in the second."""
+    first, second = (
+        made(tmp_path / name, reference_with(wrong), CASES[:36]) for name, wrong in (("a", range(36)), ("b", range(0)))
+    )
+    found = figures(first, second)
+    assert found["type_accuracy"].verdict == "better"
+    assert (found["macro_f1"].reference, found["macro_f1"].value) == (0, 1)
+    assert found["macro_f1"].verdict == "too few cases to tell"
+
+
 def test_only_what_both_answered_is_compared(tmp_path: Path) -> None:
     first = made(tmp_path / "a", reference_with(range(0))[:120], CASES[:120])
     second = made(tmp_path / "b", reference_with(range(0))[::-1], CASES[::-1])
