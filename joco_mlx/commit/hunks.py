@@ -32,6 +32,8 @@ def read_hunk(lines: Sequence[str], at: int) -> Hunk | None:
     if head is None:
         return None
     old = [_count(part[1:]) for part in head[2].split()]
+    if len(old) != len(head[1]) - 1:  # each line costs time for each parent: a made-up head may not name thousands
+        return None
     new = _count(head[3])
     return _two_way(lines, at + 1, old[0], new) if len(old) == 1 else _combined(lines, at + 1, old, new)
 

@@ -265,3 +265,13 @@ def test_a_submodule_added_and_removed(with_submodule: Repository) -> None:
 def test_the_files_of_a_submodule_follow_it(with_submodule: Repository) -> None:
     submodule, file = parse_diff(patch(with_submodule, "--submodule=diff"))
     assert (submodule.submodule, submodule.hunks, file.path, file.submodule) == (True, (), "my lib/f", False)
+
+
+def test_a_head_names_as_many_parents_as_it_has_marks() -> None:
+    parents = " -1,99999999" * 20_000
+    lines = " \n" * 20_000
+    for marks in ("@@", "@@@"):
+        change = one(parse_diff(f"diff --cc a\n{marks}{parents} +1 {marks}\n{lines}"))
+        assert change.hunks == ()
+    change = one(parse_diff("diff --cc a\n@@@ -1 -1 +1 @@@\n++b\n- a\n -a\n"))
+    assert (len(change.hunks), change.added, change.deleted) == (1, 1, 2)
