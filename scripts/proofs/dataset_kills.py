@@ -52,14 +52,14 @@ def main() -> int:
         wanted = _content(folder / "peace")
         target = folder / "fire"
         while done < kills:
-            if (target / "manifest.json").exists() and not (folder / ".fire.building").exists():
+            if (target / "manifest.json").exists() and not any(folder.glob(".fire.*")):
                 completed += 1
                 _check(wanted, target, folder)
                 for file in target.iterdir():
                     file.unlink()
                 target.rmdir()
             done += _run(program, target, sources, chance.uniform(0.2, 1.0) * whole)
-        if not (target / "manifest.json").exists() or (folder / ".fire.building").exists():
+        if not (target / "manifest.json").exists() or any(folder.glob(".fire.*")):
             _run(program, target, sources, None)
         _check(wanted, target, folder)
     text = (
