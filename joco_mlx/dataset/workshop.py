@@ -2,7 +2,8 @@
 
 Decides where it lies (hidden, beside the dataset that is being built), what it holds (the plan, and one file for each
 finished shard under the digest of all that decides it) and who may use it (one process). It is gone when the dataset
-stands. Whatever is in it is either whole or has a temporary name.
+stands. Whatever is in it is either whole or has a temporary name. While it goes, a file beside it says which build it
+was that delivered: an empty folder alone is also what a build leaves that was killed as it began.
 """
 
 import fcntl
@@ -26,8 +27,6 @@ class Workshop:
     """The folder, while this process holds its lock."""
 
     folder: Path
-    was_leaving: bool = False
-    """Whether it was here already, and empty: the last build was killed while it tidied up."""
 
     def plan(self, key: str, make: Callable[[], Any]) -> Any:
         """Return the plan that an interrupted build with the same key made, or make it and keep it."""
@@ -57,12 +56,10 @@ class Workshop:
 
     def is_ready(self, key: str, out: Path) -> bool:
         """Whether a build with this key was killed while it delivered, or after that."""
-        if self.was_leaving and artifacts.is_finished(out):
-            return True
-        try:
-            return (self.folder / _READY).read_text("ascii") == key
-        except OSError:
+        if not self.made.exists() and not artifacts.is_finished(out):
             return False
+        said = [path.read_text("ascii") for path in (self.folder / _READY, _delivered(self.folder)) if path.exists()]
+        return key in said
 
     def deliver(self, key: str, out: Path) -> None:
         """Put the finished dataset where it belongs; what was there before goes. Killed in the middle, call it again."""
@@ -83,7 +80,6 @@ def workshop(out: Path) -> Iterator[Workshop]:
         ConflictError: Another process is building `out`.
     """
     folder = out.parent / f".{out.name}.building"
-    was_leaving = folder.is_dir() and not {path.name for path in folder.iterdir()} - {_LOCK}
     with artifacts.telling_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / _LOCK).open("w")
@@ -95,12 +91,17 @@ def workshop(out: Path) -> Iterator[Workshop]:
                 f"{out} is being built by another process.", "Wait for it, or choose another --out."
             ) from None
         try:
-            yield Workshop(folder, was_leaving)
+            yield Workshop(folder)
         except BaseException as problem:
             if isinstance(problem, InputError) or not (folder / _SHARDS).is_dir():
                 shutil.rmtree(folder)
             raise
         _leave(folder)
+
+
+def _delivered(folder: Path) -> Path:
+    """Return the file beside the folder that says which build delivered."""
+    return folder.with_suffix(".delivered")
 
 
 def _leave(folder: Path) -> None:
@@ -110,5 +111,7 @@ def _leave(folder: Path) -> None:
             shutil.rmtree(path)
         elif path.name != _READY:
             path.unlink()
-    (folder / _READY).unlink(missing_ok=True)
+    if (folder / _READY).exists():
+        (folder / _READY).replace(_delivered(folder))
     folder.rmdir()
+    _delivered(folder).unlink(missing_ok=True)

@@ -129,7 +129,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(repositories: list[str],
         time.sleep(seconds)
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-    if not (tmp_path / "data").exists() or (tmp_path / ".data.building").exists():
+    if not (tmp_path / "data").exists() or any(tmp_path.glob(".data.*")):
         assert subprocess.run(command, check=False).returncode == 0
     assert content(tmp_path / "plain") == content(tmp_path / "data")
     assert names(tmp_path) == ["data", "plain", "sources"]
@@ -158,24 +158,49 @@ def test_a_build_that_was_killed_while_it_delivered_is_completed(
     assert names(tmp_path) == ["data", "plain", "sources"]
 
 
-@pytest.mark.parametrize("left", [["ready", "plan.json"], ["ready"], ["lock"], []], ids=" ".join)
+DYING = """\
+import os, signal, sys
+from pathlib import Path
+from joco_mlx.config import BuildConfig
+from joco_mlx.dataset import build as b, workshop
+
+def dies(*given):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def leave(*given, whole=workshop._leave):
+    {leaving}
+    whole(*given)
+
+workshop._leave = leave
+{building}
+b.build(BuildConfig(minimum_score=0), [sys.argv[2]], Path(sys.argv[1]), jobs=1, force=True)
+"""
+
+
+def die(out: Path, repository: str, building: str = "", leaving: str = "") -> None:
+    """Build `out` anew of a repository, in a process that kills itself where a statement says."""
+    program = DYING.format(building=building, leaving=leaving)
+    done = subprocess.run([sys.executable, "-c", program, str(out), repository], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "workshop.shutil.rmtree = dies",
+        "workshop.Path.unlink = dies",
+        "workshop.Path.rmdir = dies",
+        "workshop.Path.rmdir = lambda folder: dies(os.rmdir(folder))",
+    ],
+    ids=["folders", "files", "empty", "gone"],
+)
 def test_a_build_that_was_killed_while_it_tidied_up_is_completed(
-    left: list[str], repositories: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, repositories: list[str], tmp_path: Path
 ) -> None:
-    kept: dict[str, bytes] = {}
-    whole = building.Workshop.deliver
-
-    def watched(self: building.Workshop, key: str, out: Path) -> None:
-        whole(self, key, out)
-        kept.update({path.name: path.read_bytes() for path in self.folder.iterdir() if path.is_file()})
-
-    monkeypatch.setattr(building.Workshop, "deliver", watched)
-    build(BuildConfig(), repositories[:1], tmp_path / "data", jobs=1)
+    die(tmp_path / "data", repositories[1], leaving=where)
     before = content(tmp_path / "data")
-    (tmp_path / ".data.building").mkdir()
-    for name in left:
-        (tmp_path / ".data.building" / name).write_bytes(kept[name])
-    build(BuildConfig(), repositories[:1], tmp_path / "data", jobs=1)
+    assert len(names(tmp_path)) == len(["data", "sources", "what is left"]) + where.endswith("rmdir = dies")
+    build(BuildConfig(minimum_score=0), repositories[1:2], tmp_path / "data", jobs=1)
     assert content(tmp_path / "data") == before
     assert names(tmp_path) == ["data", "sources"]
 
