@@ -184,6 +184,20 @@ def die(out: Path, repository: str, building: str = "", leaving: str = "") -> No
     assert done.returncode == -signal.SIGKILL
 
 
+@pytest.mark.parametrize("where", ["workshop.fcntl.flock", "b.pin", "b.read_all", "workshop.Workshop.deliver"])
+def test_an_old_dataset_is_not_taken_for_the_one_that_was_asked_for(
+    where: str, repositories: list[str], tmp_path: Path
+) -> None:
+    build(BuildConfig(minimum_score=0), repositories[:1], tmp_path / "data", jobs=1)
+    build(BuildConfig(minimum_score=0), repositories[1:2], tmp_path / "plain", jobs=1)
+    die(tmp_path / "data", repositories[1], building=f"{where} = dies")
+    with pytest.raises(ConflictError, match="exists already"):
+        build(BuildConfig(minimum_score=0), repositories[1:2], tmp_path / "data", jobs=1)
+    build(BuildConfig(minimum_score=0), repositories[1:2], tmp_path / "data", jobs=1, force=True)
+    assert content(tmp_path / "plain") == content(tmp_path / "data")
+    assert names(tmp_path) == ["data", "plain", "sources"]
+
+
 @pytest.mark.parametrize(
     "where",
     [
@@ -202,6 +216,14 @@ def test_a_build_that_was_killed_while_it_tidied_up_is_completed(
     assert len(names(tmp_path)) == len(["data", "sources", "what is left"]) + where.endswith("rmdir = dies")
     build(BuildConfig(minimum_score=0), repositories[1:2], tmp_path / "data", jobs=1)
     assert content(tmp_path / "data") == before
+    assert names(tmp_path) == ["data", "sources"]
+
+
+def test_what_says_that_a_dataset_stands_goes_with_it(repositories: list[str], tmp_path: Path) -> None:
+    die(tmp_path / "data", repositories[1], leaving="workshop.Path.rmdir = dies")
+    shutil.rmtree(tmp_path / "data")
+    made = build(BuildConfig(minimum_score=0), repositories[1:2], tmp_path / "data", jobs=1)
+    assert validate(made.folder).records == 9
     assert names(tmp_path) == ["data", "sources"]
 
 
