@@ -90,4 +90,5 @@ def _finish(
         between = "\n\n" if any("\n" in one.message for one in found) else "\n"
         render.say(between.join(one.message for one in found))
     if commit and typer.confirm("Commit with this message?", err=True):
-        render.say(commit_with(repository, text, every=every))
+        told = commit_with(repository, text, every=every)
+        render.warn(told) if json else render.say(told)

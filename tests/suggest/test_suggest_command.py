@@ -129,6 +129,22 @@ def test_standard_input_to_json(ollama: FakeOllama, tmp_path: Path, pushable: Re
     assert isinstance(found["candidates"][0]["score"], float)
 
 
+def test_a_commit_leaves_the_json_one_document(pushable: Repository, ollama: FakeOllama, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, b"y\n")
+    command = [sys.executable, "-m", "joco_mlx", "suggest", "--json", "--commit"]
+    environment = variables(ollama, tmp_path)
+    done = subprocess.run(
+        command, cwd=pushable.folder, env=environment, stdin=theirs, capture_output=True, check=False, timeout=60
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["message"] == ANSWER
+    assert b"[main " in done.stderr
+    assert last_message(pushable) == ANSWER
+
+
 def test_a_hint_is_read_and_a_big_diff_gives_one_message(
     pushable: Repository, ollama: FakeOllama, tmp_path: Path
 ) -> None:
