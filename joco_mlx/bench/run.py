@@ -115,7 +115,7 @@ def training_records(chosen: Subject) -> tuple[Record, ...]:
     """Return the records that something of a known dataset was trained on.
 
     Raises:
-        InputError: They are not there any more, or are others.
+        InputError: They are not there any more, were changed, or are others.
     """
     train = chosen.train
     file = train / "train.jsonl" if train is not None and train.is_dir() else train
@@ -123,8 +123,10 @@ def training_records(chosen: Subject) -> tuple[Record, ...]:
         raise InputError(
             f"The dataset that {chosen.name} was trained on is not at {train} any more.", "Name it: --train DIR"
         )
-    manifest = file.parent / artifacts.MANIFEST
-    if chosen.train_digest and manifest.is_file() and artifacts.sha256(manifest) != chosen.train_digest:
+    if (
+        chosen.train_digest
+        and artifacts.open_artifact(file.parent, "dataset", checked=True).digest != chosen.train_digest
+    ):
         raise InputError(
             f"The dataset at {train} is not the one that {chosen.name} was trained on any more.",
             "Name that one, or this one if you know that it holds all of it: --train DIR",

@@ -3,12 +3,16 @@
 import dataclasses
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from bench_records import record
 
+from joco_mlx import artifacts
 from joco_mlx.bench.cases import as_cases
 from joco_mlx.bench.leaks import find_leaks
+from joco_mlx.bench.run import training_records
+from joco_mlx.bench.subject import Subject
 from joco_mlx.commit.record import Record
 from joco_mlx.errors import InputError
 
@@ -65,3 +69,45 @@ def test_short_changes_are_not_alike_by_chance() -> None:
     paths = ("packages/core/engine/build/project.toml", "services/mail/queue/worker/release.cfg")
     one, two = (dataclasses.replace(record(n), input=patch.format(path)) for n, path in enumerate(paths))
     assert find_leaks([one], as_cases([two])).ways == {}
+
+
+@pytest.fixture
+def known(make_dataset: Callable[..., Path]) -> Subject:
+    """Something that was trained on a dataset whose digest was written down."""
+    folder = make_dataset([record(number) for number in range(5)])
+    digest = artifacts.sha256(folder / "manifest.json")
+    return Subject("mine", {}, "", folder, digest, lambda: pytest.fail("asked"))
+
+
+def test_the_dataset_of_a_run_is_read(known: Subject) -> None:
+    assert [one.metadata.id for one in training_records(known)] == [f"tool-{number}" for number in range(5)]
+
+
+def cut(folder: Path) -> None:
+    split = folder / "train.jsonl"
+    split.write_bytes(b"".join(split.read_bytes().splitlines(keepends=True)[3:]))
+
+
+def sealed_again(folder: Path) -> None:
+    cut(folder)
+    artifacts.seal(folder, "dataset", config={}, parents={}, files=list(folder.glob("*.jsonl")))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (cut, r"train\.jsonl was changed after it was finished"),
+        (lambda folder: (folder / "manifest.json").unlink(), r"has no manifest\.json"),
+        (sealed_again, "is not the one that mine was trained on any more"),
+    ],
+    ids=["records cut off", "no manifest", "another dataset"],
+)
+def test_records_that_were_changed_since_hide_no_leak(
+    known: Subject, change: Callable[[Path], None], told: str
+) -> None:
+    assert known.train is not None
+    change(known.train)
+    with pytest.raises(InputError, match=told):
+        training_records(known)
+    named = dataclasses.replace(known, train_digest=None)  # as with --train: whoever names it answers for it
+    assert training_records(named)
