@@ -1,5 +1,6 @@
 """`joco-mlx serve`: the model for other programs on this computer."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from joco_mlx.cli import render
@@ -14,9 +15,10 @@ def serve(
     timeout: Annotated[float | None, option(ServeConfig, "timeout_seconds")] = None,
 ) -> None:
     """Let other tools ask the model through Ollama's or OpenAI's interface, on this computer only."""
-    chosen = suggest_settings({"model": model})
-    here = chosen.model if chosen.engine != "ollama" else None
-    config = settings(ServeConfig, "serve", {"model": here, "port": port, "name": name, "timeout_seconds": timeout})
+    config = settings(ServeConfig, "serve", {"model": model, "port": port, "name": name, "timeout_seconds": timeout})
+    if config.model is None:
+        chosen = suggest_settings({})
+        config = replace(config, model=chosen.model if chosen.engine != "ollama" else None)
     from joco_mlx.serve import server
 
     with render.progress() as progress:

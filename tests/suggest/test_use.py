@@ -8,6 +8,7 @@ from models_fixture import make_run
 from ollama_server import FakeOllama, running
 
 from joco_mlx import config
+from joco_mlx.cli.serve import serve
 from joco_mlx.cli.settings import suggest_settings
 from joco_mlx.config import SuggestConfig
 from joco_mlx.errors import InputError, MachineError
@@ -99,6 +100,39 @@ def test_a_repository_chooses_neither_model_nor_engine_nor_address(own: Path, tm
     (tmp_path / ".joco-mlx.toml").write_text(f'[suggest]\n{name} = "ollama"\n')
     with pytest.raises(InputError, match=f"'{name}', which a repository may not choose"):
         suggest_settings({})
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "table", "expected"),
+    [
+        ("from-flag", "from-variable", "from-serve", "from-flag"),
+        (None, "from-variable", "from-serve", "from-variable"),
+        (None, None, "from-serve", "from-serve"),
+        (None, None, None, "from-suggest"),
+    ],
+    ids=["flag", "variable", "its own table", "the choice"],
+)
+def test_serve_takes_the_choice_where_nothing_of_its_own_is_said(  # type: ignore[no-untyped-def]
+    own: Path, monkeypatch: pytest.MonkeyPatch, given, variable, table, expected
+) -> None:
+    own.parent.mkdir()
+    mine = f'[serve]\nmodel = "{table}"\n' if table else ""
+    own.write_text(f'[suggest]\nmodel = "from-suggest"\n{mine}')
+    if variable:
+        monkeypatch.setenv("JOCO_MLX_MODEL", variable)
+    served: list[str | None] = []
+    monkeypatch.setattr("joco_mlx.serve.server.serve", lambda config, **_: served.append(config.model))
+    serve(model=given)
+    assert served == [expected]
+
+
+def test_serve_does_not_take_a_choice_in_ollama(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.parent.mkdir()
+    own.write_text('[suggest]\nmodel = "joco"\nengine = "ollama"\n')
+    served: list[str | None] = []
+    monkeypatch.setattr("joco_mlx.serve.server.serve", lambda config, **_: served.append(config.model))
+    serve()
+    assert served == [None]
 
 
 MINE = """\
