@@ -103,7 +103,7 @@ def encode_line(record: Record) -> bytes:
     A surrogate without its partner (bytes that were no UTF-8 in a diff) cannot be written as UTF-8; it becomes U+FFFD.
     """
     line = json.dumps(to_json(record), ensure_ascii=False, allow_nan=False)
-    return _well_formed(line).encode() + b"\n"
+    return well_formed(line).encode() + b"\n"
 
 
 def write_records(file: BinaryIO, records: Iterable[Record]) -> int:
@@ -206,7 +206,7 @@ class _Fields:
         value = self.take(name)
         if not isinstance(value, str) or not (value or empty):
             self._refuse(self._name(name), value, "a text" if empty else "a text of at least one character")
-        return _well_formed(value)
+        return well_formed(value)
 
     def shaped(self, name: str, pattern: re.Pattern[str], shape: str) -> str:
         value = self.take(name)
@@ -241,7 +241,7 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _well_formed(text: str) -> str:
+def well_formed(text: str) -> str:
     """Return `text` with surrogate pairs joined and every lone surrogate replaced by U+FFFD."""
     try:
         text.encode()

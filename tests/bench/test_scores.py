@@ -1,8 +1,10 @@
 """One answer at a time, by hand."""
 
-from bench_records import record
+from pathlib import Path
 
-from joco_mlx.bench.cases import as_cases, digest
+from bench_records import record, write
+
+from joco_mlx.bench.cases import as_cases, digest, read_cases
 from joco_mlx.bench.scores import judge
 
 DIFF = "diff --git a/src/cache.py b/src/cache.py\n+    expire_entries(limit)\n"
@@ -50,3 +52,10 @@ def test_a_case_keeps_its_name_in_any_file() -> None:
     assert names[2] == f"{names[0]}-2"
     assert [case.key for case in as_cases([second, first])] == names[1::-1]
     assert digest(as_cases([first, second])) != digest(as_cases([second, first]))
+
+
+def test_a_case_keeps_its_name_through_a_file(tmp_path: Path) -> None:
+    """Also where half of a surrogate pair stands in it, which no file of ours can hold."""
+    odd = record(1, "fix: mend \ud800")
+    again = read_cases(write(tmp_path / "cases.jsonl", [odd, record(2)]))
+    assert [case.key for case in as_cases([odd, record(2)])] == [case.key for case in again]
