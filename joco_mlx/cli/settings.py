@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,7 +44,8 @@ def settings(
         stage: The table that files use for it.
         flags: What the command line gave; None means "not given".
         file: `--config`; it stands in the place of the repository's file.
-        repository: Folder whose `.joco-mlx.toml` counts; the current one when None.
+        repository: Folder whose `.joco-mlx.toml` counts, else that of the work tree it lies in; the current one when
+            None.
     """
     return config.resolve(made, flags, files=_files(stage, file, repository or Path()))
 
@@ -68,15 +70,23 @@ def suggest_settings(flags: Mapping[str, Any], *, repository: Path | None = None
 def _files(stage: str, given: Path | None, repository: Path) -> dict[str, dict[str, Any]]:
     """Return source -> table, strongest first."""
     found: dict[str, dict[str, Any]] = {}
-    own = repository / config.REPOSITORY_FILE
     if given is not None:
         found[str(given)] = config.read_file(given, stage)
-    elif _is_there(own):
+    elif own := _repository_file(repository):
         found[str(own)] = _harmless(own, stage, config.read_file(own, stage))
     user = config.user_file()
     if _is_there(user):
         found[str(user)] = config.read_file(user, stage)
     return found
+
+
+def _repository_file(folder: Path) -> Path | None:
+    """Return the file of a folder, else that at the top of the work tree around it, found without starting git."""
+    places = [folder]
+    with suppress(OSError):  # the folder that we are in is gone
+        here = folder.resolve()
+        places += [place for place in (here, *here.parents) if os.path.lexists(place / ".git")][:1]
+    return next((own for place in places if _is_there(own := place / config.REPOSITORY_FILE)), None)
 
 
 def _is_there(path: Path) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import Repository
 from models_fixture import make_run
 from ollama_server import FakeOllama, running
 
@@ -93,6 +94,35 @@ def test_the_order_is_flag_variable_repository_user(
     assert (found.model, found.engine, found.candidates) == ("smollm2-135m", None, 4)
     found = suggest_settings({"model": "joco", "candidates": 5})
     assert (found.model, found.engine, found.candidates) == ("joco", None, 5)
+
+
+def test_a_repository_s_settings_count_in_all_its_folders(
+    own: Path, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".joco-mlx.toml").write_text("[suggest]\ncandidates = 9\n")
+    repository.commit("chore: begin", {"a/b/c": "1\n"})
+    linked = tmp_path / "linked"
+    repository.git("worktree", "add", "--quiet", str(linked))
+    deep = repository.folder / "a" / "b"
+    assert suggest_settings({}, repository=deep).candidates == 1  # what lies around a repository is none of its own
+    repository.write(".joco-mlx.toml", "[suggest]\ncandidates = 3\n")
+    monkeypatch.chdir(deep)
+    assert suggest_settings({}).candidates == 3
+    assert suggest_settings({}, repository=linked / "a").candidates == 1
+    repository.write(".joco-mlx.toml", "[suggest]\nmodel = 'evil'\n")
+    with pytest.raises(InputError, match="'model', which a repository may not choose"):
+        suggest_settings({})
+    repository.write("a/b/.joco-mlx.toml", "[suggest]\ncandidates = 4\n")
+    assert suggest_settings({}).candidates == 4
+
+
+def test_settings_are_found_where_the_folder_is_gone(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert suggest_settings({}) == SuggestConfig()
 
 
 @pytest.mark.parametrize("name", ["model", "engine", "url"])
