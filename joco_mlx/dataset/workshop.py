@@ -76,10 +76,13 @@ class Workshop:
 def workshop(out: Path) -> Iterator[Workshop]:
     """Open the work folder of the dataset `out`; it stays when the block is interrupted after a shard was read.
 
+    An InputError takes with it what this block read, but nothing that an interrupted one left.
+
     Raises:
         ConflictError: Another process is building `out`.
     """
     folder = out.parent / f".{out.name}.building"
+    goes_on = (folder / _SHARDS).is_dir()
     with artifacts.telling_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / _LOCK).open("w")
@@ -93,7 +96,7 @@ def workshop(out: Path) -> Iterator[Workshop]:
         try:
             yield Workshop(folder)
         except BaseException as problem:
-            if isinstance(problem, InputError) or not (folder / _SHARDS).is_dir():
+            if not (folder / _SHARDS).is_dir() or (isinstance(problem, InputError) and not goes_on):
                 shutil.rmtree(folder)
             raise
         _leave(folder)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -86,33 +86,56 @@ def test_whoever_reads_the_bytes_are_the_same(
     assert content(tmp_path / "plain") == content(tmp_path / "other")
 
 
+def interrupted_after(count: int, repositories: list[str], out: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Interrupt a build after so many shards; return the names of what it reads, to which later builds add theirs."""
+    read: list[str] = []
+    whole, most = building.read_all, [count, 99]
+
+    def few(shards: Sequence[building.Shard], executor: Executor | None) -> Iterator[tuple[building.Shard, bytes]]:
+        for number, (shard, result) in enumerate(whole(shards, executor)):
+            if number == most[0]:
+                raise KeyboardInterrupt
+            read.append(shard.repository)
+            yield shard, result
+
+    monkeypatch.setattr(building, "read_all", few)
+    with pytest.raises(KeyboardInterrupt):
+        build(BuildConfig(), repositories, out, jobs=1)
+    del most[0]
+    return read
+
+
 def test_what_was_read_is_not_read_again(
     repositories: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(BuildConfig(), repositories, tmp_path / "plain", jobs=1)
-    read: list[str] = []
-    whole = building.read_all
-
-    def stops_after(count: int) -> Callable[..., object]:
-        def few(shards: Sequence[building.Shard], executor: Executor | None) -> object:
-            for number, (shard, result) in enumerate(whole(shards, executor)):
-                if number == count:
-                    raise KeyboardInterrupt
-                read.append(shard.repository)
-                yield shard, result
-
-        return few
-
-    monkeypatch.setattr(building, "read_all", stops_after(2))
-    with pytest.raises(KeyboardInterrupt):
-        build(BuildConfig(), repositories, tmp_path / "data", jobs=1)
-    monkeypatch.setattr(building, "read_all", stops_after(99))
+    read = interrupted_after(2, repositories, tmp_path / "data", monkeypatch)
     later = Repository(Path(repositories[0]), 1_800_000_000)
     grow(later, 3, "later")
     build(BuildConfig(), repositories, tmp_path / "data", jobs=1)
     assert sorted(read) == ["alpha", "beta", "gamma"]
     assert content(tmp_path / "plain") == content(tmp_path / "data")
     assert names(tmp_path) == ["data", "plain", "sources"]
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [(BuildConfig(), "is a shallow clone"), (BuildConfig(maximum_diff_chars=60), "No record is left")],
+    ids=["source", "limit"],
+)
+def test_a_mistake_costs_nothing_that_was_read(
+    config: BuildConfig, problem: str, repositories: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = interrupted_after(2, repositories, tmp_path / "data", monkeypatch)
+    words = ("clone", "--quiet", "--depth=1", f"file://{repositories[0]}", str(tmp_path / "shallow"))
+    Repository(tmp_path).git(*words)
+    more = [str(tmp_path / "shallow")] if "shallow" in problem else []
+    with pytest.raises(InputError, match=problem):
+        build(config, [*repositories, *more], tmp_path / "data", jobs=1)
+    own = len(read)
+    build(BuildConfig(), repositories, tmp_path / "data", jobs=1)
+    assert (sorted(read[:2]), read[own:]) == (["alpha", "beta"], ["gamma"])
+    assert names(tmp_path) == ["data", "shallow", "sources"]
 
 
 def test_killed_at_any_moment_it_ends_in_the_same_bytes(repositories: list[str], tmp_path: Path) -> None:
