@@ -30,14 +30,21 @@ URL_CREDENTIALS = "url-credentials"
 _RULE_OF_URLS = "betterleaks.generic-credential-uri"
 _MASKED_URL = re.compile(r"\S*user\d+:password\d+@\S*")
 _MARKS = re.compile(r"^[+\- ]", re.MULTILINE)
+# An address begins after a diff's mark or an option's dashes, but never inside a name. A scheme is only looked back at:
+# a search that began at each of its letters would cost the square of a long word's length.
 _MASKABLE = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:"
-    r"(?P<user>[^\s/:@\"'`<>]*):(?!\d+/)(?P<password>(?:[^\s@\"'`<>]|@(?=[^\s/@\"'`<>]*@))+)@(?=[\w\[$%{])"
+    r"(?P<scheme>(?<=[A-Za-z0-9+.-])://)(?:"
+    r"(?P<user>[^\s/:@\"'`<>]*):(?!\d+/)(?P<password>(?:[^\s@\"'`]|@(?=[^\s/@\"'`<>]*@))+)@(?=[\w\[$%{])"
     r"|(?P<token>[^\s/:@\"'`<>]+)@(?=[\w\[$%{]))"
-    r"|(?<![\w.+%@$-])(?P<local>[A-Za-z0-9][\w.+%-]*)@(?P<host>(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,24})"
+    r"|(?<![\w.+%@$-])(?P<marks>[+-]*)(?P<local>[A-Za-z0-9][\w.+%-]*)@(?P<host>(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,24})"
     r"(?![\w@(])"
 )
-_VARIABLE = re.compile(r"[$%{}*<>\[\]]|^x+$|^\.+$", re.IGNORECASE)
+_VARIABLE = re.compile(
+    r"[$#%@]?\{\{?[^{}]*\}\}?|\$\([^()]*\)|\$(?:env:)?(?:[A-Z_]\w*|\d)|%\(\w+\)s|%\w+%|%[dqsv](?!\w)|<[^<>]*>|\[[^\[\]]*\]",
+    re.IGNORECASE,
+)
+"""Of shells, templates and format strings. A password may hold the same marks, so what stands around them counts too."""
+_BLANKED = re.compile(r"x*|[*._-]*", re.IGNORECASE)
 _FILE_ENDING = re.compile(
     r"c?js|css|dart|gif|go|gz|html|java|jpe?g|json|jsx|kts?|lock|mjs|php|png|rb|scss|svelte|svg|swift|tgz|toml|tsx?|vue"
     r"|webp|xml|ya?ml"
@@ -101,8 +108,18 @@ def _scanner() -> "Scanner":
 def _is_harmless(rule: str, found: str) -> bool:
     """Whether a rule on URLs found a placeholder of ours, or a variable."""
     if rule == _RULE_OF_URLS:
-        return re.fullmatch(r"password\d+", found) is not None or _VARIABLE.search(found) is not None
+        return re.fullmatch(r"password\d+", found) is not None or _is_blank(found)
     return _MASKED_URL.fullmatch(found) is not None
+
+
+def _is_blank(text: str) -> bool:
+    """Whether `text` is nothing but variables, or marks that hide a word, as in `****` and `xxx`."""
+    return _BLANKED.fullmatch(_VARIABLE.sub("", text)) is not None
+
+
+def _looks_like_token(user: str) -> bool:
+    """Whether the user of a URL is none, but a token."""
+    return len(user) >= _LIVE_TOKEN_CHARS and re.search(r"\d", user) is not None and not _is_blank(user)
 
 
 class _Masks:
@@ -121,11 +138,10 @@ class _Masks:
     def _mask(self, found: re.Match[str]) -> str:
         if found["scheme"] is None:
             return self._email(found)
-        if found["password"] is not None:
-            return self._login(found, f"{found['user']}:{found['password']}")
-        if len(found["token"]) < _LIVE_TOKEN_CHARS or not re.search(r"\d", found["token"]):
+        user, password = found["user"] or found["token"] or "", found["password"] or ""
+        if _is_blank(password) and (_VARIABLE.search(password) or not _looks_like_token(user)):
             return found[0]
-        return self._login(found, found["token"])
+        return self._login(found, f"{user}:{password}" if password else user)
 
     def _email(self, found: re.Match[str]) -> str:
         host = found["host"].lower()
@@ -134,15 +150,15 @@ class _Masks:
         if found["local"].lower() in _NO_PEOPLE:
             return found[0]
         self.counts[EMAIL] += 1
-        address = found[0].lower()
+        address = f"{found['local']}@{host}".lower()
         if address not in self._users:
             number = next(number for number in itertools.count(1) if number not in self._taken)
             self._taken.add(number)
             self._users[address] = f"user{number}@example.com"
-        return self._users[address]
+        return found["marks"] + self._users[address]
 
     def _login(self, found: re.Match[str], login: str) -> str:
-        if _VARIABLE.search(login) or re.fullmatch(r"user\d+:password\d+", login):
+        if re.fullmatch(r"user\d+:password\d+", login):
             return found[0]
         self.counts[URL_CREDENTIALS] += 1
         number = len(self._logins) + 1

@@ -28,7 +28,7 @@ from joco_mlx.dataset.scrub import scrub
 from joco_mlx.dataset.strict_gates import PATCH_GATES, header_gates
 from joco_mlx.errors import MachineError
 
-EXTRACTOR_VERSION = 2
+EXTRACTOR_VERSION = 3
 """Counts changes of what a shard gives for the same commits; results of another version are made again."""
 
 

@@ -107,6 +107,15 @@ CREDENTIALS = {
     "https": ("https://deploy:", "s3cr3tDeploy", "@git.company.com/shop.git"),
     "mongodb": ("mongodb+srv://shop:", "aB3/dE5+fG7=", "@cluster0.mongodb.net"),
     "at in the password": ("amqp://shop:", "p@ss0rd!word", "@queue:5672"),
+    "percent in the password": ("postgres://shop:", "S3cr%40tPassw0rd", "@db.company.com"),
+    "star in the password": ("amqp://shop:", "aB3*dE5gH7jK", "@queue.company.com"),
+    "dollar in the password": ("amqp://shop:", "aB3$dE5gH7jK", "@queue.company.com"),
+    "dollar before the password": ("amqp://shop:", "$2a$10$N9qo8uLOickgx2", "@queue.company.com"),
+    "bracket in the password": ("amqp://shop:", "aB3[dE5gH7jK", "@queue.company.com"),
+    "brace in the password": ("amqp://shop:", "aB3{dE5gH7jK", "@queue.company.com"),
+    "angle in the password": ("amqp://shop:", "aB3<dE5gH7jK", "@queue.company.com"),
+    "user from the environment": ("redis://$USER:", "p4ssw0rdRedis", "@cache.company.com"),
+    "token as user, no password": ("https://", "3f9a8b7c6d5e4f3a2b1c:x", "@git.company.com/shop.git"),
     "token as user": ("https://", "3f9a8b7c6d5e4f3a2b1c", "@git.company.com/shop.git"),
 }
 
@@ -170,6 +179,13 @@ def test_addresses_are_masked_alike_in_diff_and_message() -> None:
     assert not clean.is_leak
 
 
+def test_addresses_at_the_beginning_of_a_line_are_masked() -> None:
+    lines = "+ada@company.com # owner\n-bob@company.com,ada@company.com\n --to=ada@company.com --bob@company.com\n"
+    assert scrub(in_hunk(lines)).patch.endswith(
+        "+user1@example.com # owner\n-user2@example.com,user1@example.com\n --to=user1@example.com --user2@example.com\n \n"
+    )
+
+
 @pytest.mark.parametrize(
     "line", ["mailto:ada@company.com", "?to=ada@company.com&cc", "<ada@company.com>", "'ada@company.com'"]
 )
@@ -202,6 +218,19 @@ def test_scrubbing_twice_changes_nothing() -> None:
         "+  mail = 'someone@example.org'",
         "+  url = f'postgres://{user}:{password}@{host}/db'",
         "+  DATABASE_URL: postgres://$USER:$PASS@localhost/db",
+        "+  DATABASE_URL: postgres://admin:${PASS}@db.company.com/db",
+        "+  DATABASE_URL: postgres://admin1234567:$PASS@db.company.com/db",
+        "+  DATABASE_URL: postgres://{0}:{{.Password}}@db.company.com/db",
+        "+  DATABASE_URL: postgres://admin:%(password)s@db.company.com/db",
+        "+  DATABASE_URL: postgres://%s:%s@db.company.com/db",
+        "+  https://%USER%:%PASS%@git.company.com/",
+        "+  https://x-access-token:${{ secrets.GITHUB_TOKEN }}@git.company.com/",
+        "+  https://{{ user }}:{{ token }}@git.company.com/",
+        "+  https://oauth2:$(cat token)@git.company.com/",
+        "+  https://<user>:<password>@git.company.com/",
+        "+  https://admin:[password]@git.company.com/",
+        "+  https://admin:****@git.company.com/",
+        "+  https://admin:xxxxxxxx@git.company.com/",
         "+  return this@Outer.name",
         "+  git config user.email $ACTOR@users.noreply.github.com",
         "+import vue from 'https://cdn.company.com/npm/vue@3.4.1/dist/vue.js'",
