@@ -1,0 +1,49 @@
+"""Beside pre-commit, which moves a hook that it finds to .legacy and runs it first: each runs once, and nothing is lost."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Repository
+from hook_fixture import PRE_COMMIT, SUGGESTED, Hooked, executable, git, last_message, stage
+
+from joco_mlx.suggest import hook
+
+
+@pytest.fixture
+def hooked(tmp_path: Path) -> Hooked:
+    folder = tmp_path / "recorder"
+    folder.mkdir()
+    return Hooked(folder)
+
+
+@pytest.mark.parametrize("first", ["pre-commit", "joco-mlx"])
+def test_pre_commit_and_ours_run_once_each_in_either_order(
+    repository: Repository, hooked: Hooked, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = repository.folder / ".git" / "hooks" / "prepare-commit-msg"
+    if first == "joco-mlx":
+        hooked.install(repository, monkeypatch)
+        path.rename(path.with_name("prepare-commit-msg.legacy"))  # as `pre-commit install` does
+    executable(repository, ".git/hooks/prepare-commit-msg", PRE_COMMIT)
+    hooked.install(repository, monkeypatch)
+    stage(repository)
+    assert git(repository, "commit").returncode == 0
+    assert last_message(repository) == SUGGESTED
+    assert (path.parent / "ran").read_text() == "pre-commit\n"
+    assert len(hooked.calls) == 1
+    hook.uninstall(repository.folder)
+    assert path.read_text() == PRE_COMMIT
+    assert {entry.name for entry in path.parent.glob("prepare*")} - {f"{path.name}.sample"} == {path.name}
+
+
+def test_pre_commit_installed_again_over_ours_runs_nothing_twice(
+    repository: Repository, hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = executable(repository, ".git/hooks/prepare-commit-msg", PRE_COMMIT)
+    hooked.install(repository, monkeypatch)
+    path.rename(path.with_name("prepare-commit-msg.legacy"))
+    executable(repository, ".git/hooks/prepare-commit-msg", PRE_COMMIT)
+    stage(repository)
+    assert git(repository, "commit").returncode == 0
+    assert (path.parent / "ran").read_text() == "pre-commit\n"
+    assert len(hooked.calls) == 1
