@@ -77,8 +77,8 @@ def differences(reference: Results, this: Results) -> dict[str, Difference]:
 
 
 def figure(name: str, reference: Results, this: Results) -> Difference:
-    """Return the difference of one rate or mean; type accuracy over the cases whose reference has a type."""
-    if name == "type_accuracy":
+    """Return the difference of one rate or mean; type and scope over the cases whose reference has a type."""
+    if name in ("type_accuracy", "scope_exact"):
         reference, this = with_type(reference), with_type(this)
     if name in RATES:
         return _rate(column(reference, RATES[name]).tolist(), column(this, RATES[name]).tolist())

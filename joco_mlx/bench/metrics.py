@@ -1,7 +1,7 @@
 """The figures of a run: every case counts, each figure has its interval.
 
-Decides what is averaged over what. Type figures are over the cases whose reference has a type; an answer without one is
-wrong. Macro-F1 is the mean over the types that people used often enough, the same ones in every resample (scikit-learn's
+Decides what is averaged over what. Figures of type and scope are over the cases whose reference has a type, in groups as in
+all; an answer without one is wrong. Macro-F1 is the mean over the types that people used often enough, the same ones in every resample (scikit-learn's
 `f1_score` with these as `labels`): a type of a few cases is missing from many resamples, which would then mean less work.
 """
 
@@ -42,7 +42,7 @@ def metrics(results: Sequence[Result], *, seed: int) -> dict[str, Any]:
             "types": common_types(typed) or all_types(typed),
         },
         "joco_score": to_json(_mean(results, "joco_score", seed)),
-        "scope_exact": to_json(_rate(results, "scope_right")),
+        "scope_exact": {**to_json(_rate(typed, "scope_right")), "cases": len(typed)},
         "exact_match": to_json(_rate(results, "exact")),
         "header_chars": to_json(_mean(results, "chars", seed)),
         "header_fits": to_json(rate(header_fits, len(results))),
@@ -104,7 +104,7 @@ def confusion(results: Sequence[Result]) -> dict[str, dict[str, int]]:
 
 
 def groups(results: Sequence[Result], name: Callable[[Result], str]) -> dict[str, Mapping[str, Any]]:
-    """Return the main figures, without intervals, of each group of cases."""
+    """Return the main figures, without intervals, of each group of cases; null where no case is what one is over."""
     found: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         found[name(result)].append(result)
@@ -113,7 +113,9 @@ def groups(results: Sequence[Result], name: Callable[[Result], str]) -> dict[str
 
 def _summary(results: Sequence[Result]) -> dict[str, Any]:
     shown = {"strict_validity": "valid", "type_accuracy": "type_right", "joco_score": "joco_score", "chrf": "chrf"}
-    figures = {title: round(float(column(results, name).mean()), 6) for title, name in shown.items()}
+    over = {"type_accuracy": with_type(results)}
+    means = {title: column(over.get(title, results), name) for title, name in shown.items()}
+    figures = {title: round(float(values.mean()), 6) if values.size else None for title, values in means.items()}
     return {"cases": len(results), **figures}
 
 

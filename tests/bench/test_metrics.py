@@ -1,14 +1,17 @@
 """Figures of a run by hand, and macro-F1 and confusion against scikit-learn."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from bench_records import record
 
 from joco_mlx.bench.cases import as_cases
+from joco_mlx.bench.difference import figure
 from joco_mlx.bench.metrics import metrics
 from joco_mlx.bench.results import Result
 from joco_mlx.bench.scores import judge
+from joco_mlx.bench.summary import summary
 
 TYPES = ("feat", "fix", "docs", "test", "style")
 
@@ -48,9 +51,9 @@ def test_every_figure_has_an_interval_around_it() -> None:
     values = (*found.values(), *found["description"].values())
     figures = [value for value in values if isinstance(value, dict) and "interval" in value]
     assert len(figures) == 13
-    for figure in figures:
-        low, high = figure["interval"]
-        assert low <= figure["value"] <= high
+    for one in figures:
+        low, high = one["interval"]
+        assert low <= one["value"] <= high
 
 
 def test_macro_f1_and_confusion_are_scikit_learns() -> None:
@@ -81,7 +84,13 @@ def test_where_no_type_is_common_all_of_them_count() -> None:
 
 
 def test_references_without_a_type_are_no_part_of_the_type_figures() -> None:
-    found = metrics(results([("fix: a", "fix: a"), ("fix: a", "just words")]), seed=0)
-    assert found["type_accuracy"]["value"] == 1
-    assert found["type_accuracy"]["cases"] == 1
+    made = results([("fix: a", "fix: a"), ("fix: a", "just words")])
+    found = metrics([replace(result, repository="one") for result in made], seed=0)
+    for name in ("type_accuracy", "scope_exact"):
+        assert (found[name]["value"], found[name]["cases"]) == (1, 1)
+    assert found["by_repository"]["one"]["cases"] == 2
+    assert found["by_repository"]["one"]["type_accuracy"] == 1
     assert found["by_type"]["(none)"]["cases"] == 1
+    assert found["by_type"]["(none)"]["type_accuracy"] is None
+    assert "| (none) | 1 | 1.000 | - |" in summary("mine", {**found, "leaks": {"checked": False}}, made)
+    assert {figure(name, made, made).cases for name in ("type_accuracy", "scope_exact")} == {1}
