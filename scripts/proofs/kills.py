@@ -2,7 +2,8 @@
 
 A tiny model is trained in a process that gets SIGKILL after a random number of steps and a random moment more, and is
 gone on with by `joco-mlx train --resume`, again and again. Then the same, with the newest checkpoint cut short after each
-kill. Ends with 1 when one byte of the final adapters differs.
+kill. Ends with 1 when one byte of the final adapters differs, or when a process does not go on from the newest whole
+checkpoint: training is deterministic, so that one which begins again ends in the same bytes.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,7 @@ def survive(
     """Train into `out` and kill it `kills` times, after a number of steps drawn from `steps`; then let it finish."""
     told = Killed()
     while told.kills < kills:
+        reached = newest_whole(out)
         begun = [*command, "--out", str(out)]
         if (out / "run.json").is_file():
             begun = resumed(out)
@@ -115,11 +118,13 @@ def survive(
                 sys.exit(f"The run ended by itself after {told.kills} kills: {complaints.read().decode()[-500:]}")
             os.kill(child.pid, signal.SIGKILL)
             child.wait()
+        require_begun(out, reached)
         told.kills += 1
         told.damaged += damage and cut_newest(out, moments)
+    reached = newest_whole(out)
     finish(resumed(out))
-    before = json.loads((out / "run.json").read_text("utf-8"))["segments"]
-    told.beginnings = len(before)
+    require_begun(out, reached)
+    told.beginnings = len(list(segments(out)))
     return told
 
 
@@ -149,6 +154,23 @@ def segments(out: Path) -> Iterator[dict[str, Any]]:
     """Yield the segments of a run; none before it has a run.json."""
     if (out / "run.json").is_file():
         yield from json.loads((out / "run.json").read_text("utf-8"))["segments"]
+
+
+def newest_whole(out: Path) -> int:
+    """Return the step of a run's newest checkpoint whose files have their digests; 0 when there is none."""
+    for checkpoint in sorted((out / "checkpoints").glob("step-*"), reverse=True):
+        with suppress(ValueError):  # the position itself may be cut
+            position = json.loads((checkpoint / "position.json").read_bytes())
+            if all(sha256(checkpoint / name) == digest for name, digest in position["files"].items()):
+                return int(position["step"])
+    return 0
+
+
+def require_begun(out: Path, step: int) -> None:
+    """Leave when the last segment of a run did not begin at `step`, that of its newest whole checkpoint."""
+    begun = [part["from_step"] for part in segments(out)][-1]
+    if begun != step:
+        sys.exit(f"A process began at step {begun}, not at its newest whole checkpoint, of step {step}.")
 
 
 def last_step(out: Path) -> int:
@@ -186,7 +208,8 @@ def report(first: Killed, second: Killed, equal: list[bool], seconds: float) -> 
 
 `scripts/prove kills`: a tiny Qwen2 with dropout, {STEPS} steps, a checkpoint every {SAVE_EVERY}, a validation every 4. Each
 process gets SIGKILL after a random number of its steps and up to {LONGEST_MOMENT_SECONDS:g} s more; `joco-mlx train --resume`
-goes on. Compared with the same run undisturbed: adapters.safetensors to the byte, metrics.jsonl but for times.
+goes on, each time from the newest whole checkpoint. Compared with the same run undisturbed: adapters.safetensors to the
+byte, metrics.jsonl but for times.
 
 | | kills | processes | final adapters and metrics |
 |---|---:|---:|---|
