@@ -18,7 +18,7 @@ from joco_mlx.artifacts import Artifact
 from joco_mlx.config import TrainConfig, resolve
 from joco_mlx.errors import JocoError
 from joco_mlx.train.backends.dispatch import resume, train
-from joco_mlx.train.footprint import share_of_limit
+from joco_mlx.train.footprint import is_out_of_memory, share_of_limit
 from joco_mlx.train.pipe import Pipe, PipeProgress
 from joco_mlx.train.run import Orders
 
@@ -44,9 +44,10 @@ def main() -> int:
     except JocoError as problem:
         pipe.send("error", kind=type(problem).__name__, message=problem.message, hint=problem.hint)
         return problem.exit_code
-    except MemoryError:
-        pipe.send("memory", share=1.0)
-        os.kill(os.getpid(), signal.SIGABRT)  # as MLX does it
+    except (MemoryError, RuntimeError) as problem:
+        if is_out_of_memory(problem):
+            pipe.send("memory", share=1.0)
+            os.kill(os.getpid(), signal.SIGABRT)  # as MLX does it where it raises nothing
         raise
     pipe.send("finished", folder=str(made.folder))
     return 0

@@ -13,10 +13,11 @@ from joco_mlx.models.compute import mx
 from joco_mlx.models.memory import this_machine_budget
 
 NEAR_LIMIT = 0.9
-"""A process that is aborted at this share of its limit or more died of memory: MLX has no error for it."""
+"""A process that is aborted at this share of its limit or more died of memory: not every MLX says so."""
 _STATUS = Path("/proc/self/status")
 _GROUPS = Path("/proc/self/cgroup")
 _KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
+_NO_MEMORY = re.compile("unable to allocate|attempting to allocate|insufficient memory|out of memory", re.IGNORECASE)
 
 
 def share_of_limit() -> float:
@@ -30,6 +31,17 @@ def share_of_limit() -> float:
             if found and allowed != resource.RLIM_INFINITY:
                 shares.append(int(found[1]) * 1024 / allowed)
     return max(shares)
+
+
+def is_out_of_memory(problem: Exception) -> bool:
+    """Whether an exception says that there is too little memory.
+
+    MLX has no class of its own for that: a RuntimeError of its allocator, of Metal's command buffer or of CUDA says it.
+    Source: mlx/backend/metal/allocator.cpp and device.cpp, mlx/backend/cuda/allocator.cpp and utils.cpp.
+    """
+    return isinstance(problem, MemoryError) or (
+        isinstance(problem, RuntimeError) and _NO_MEMORY.search(str(problem)) is not None
+    )
 
 
 def died_of_memory(code: int, share: float, kills: int) -> bool:

@@ -2,8 +2,8 @@
 
 Decides what becomes of a run whose process was killed: of memory, then it goes on from its last checkpoint with the next
 smaller memory plan; of anything else, then once more with the same plan. MLX aborts the process when a GPU is out of
-memory, and on Linux it dies of a segmentation fault, so that nothing inside the process can do this. Leaves training to
-`train.run`, and what the two processes say to each other to `train.child` and `train.pipe`.
+memory, or raises, as its version has it, and on Linux it dies of a segmentation fault, so that nothing inside the process
+can do this. Leaves training to `train.run`, and what the two processes say to each other to `train.child` and `train.pipe`.
 """
 
 import contextlib

@@ -51,6 +51,23 @@ def test_what_counts_as_a_death_of_memory(code, share, kills, expected):
 
 
 @pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("[malloc] Unable to allocate 1073741824 bytes."), True),
+        (RuntimeError("[metal::malloc] Attempting to allocate 20 bytes which is greater than the maximum"), True),
+        (RuntimeError("[METAL] Command buffer execution failed: Insufficient Memory (00000008:kIOGPU)."), True),
+        (RuntimeError("cudaMallocAsync(&data, size, stream) failed: out of memory"), True),
+        (RuntimeError("[matmul] Last dimension of first input does not match."), False),
+        (ValueError("out of memory"), False),
+    ],
+    ids=["python", "malloc", "metal's largest buffer", "metal", "cuda", "another", "not of mlx"],
+)
+def test_which_exceptions_say_that_memory_is_out(problem, expected):
+    assert footprint.is_out_of_memory(problem) is expected
+
+
+@pytest.mark.parametrize(
     ("groups", "file", "text", "expected"),
     [
         ("0::/user\n", "user/memory.events", "low 0\noom 3\noom_kill 2\n", 2),
@@ -105,6 +122,36 @@ ABORT = "os.kill(os.getpid(), signal.SIGABRT)"
 
 def tell(event, **content):
     return f"print({json.dumps({'event': event, **content})!r}, flush=True)\n"
+
+
+RAISES = """
+import sys
+from joco_mlx.train import child
+def work(job, pipe):
+    pipe.send("begun", folder="/nowhere", smaller=1)
+    raise RuntimeError(sys.argv[1])
+child._done = work
+sys.exit(child.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "noted"),
+    [
+        ("[malloc] Unable to allocate 1073741824 bytes.", "Training ran out of memory (SIGABRT at 100% of its memory)"),
+        ("[matmul] Shapes do not match.", "The training process died (RuntimeError: [matmul] Shapes do not match.)"),
+    ],
+    ids=["of memory", "of anything else"],
+)
+def test_a_gpu_may_say_in_an_exception_that_it_has_no_memory(config, monkeypatch, said, noted):
+    real = supervise.process.converse
+    commands = iter([(sys.executable, "-c", RAISES, said), (sys.executable, "-c", tell("interrupted"))])
+    monkeypatch.setattr(supervise.process, "converse", lambda _, stderr: real(next(commands), stderr=stderr))
+    notes = Notes()
+    with pytest.raises(KeyboardInterrupt):
+        supervise.train(config, progress=notes)
+    (note,) = notes.notes
+    assert note.startswith(noted)
 
 
 def test_any_other_death_is_forgiven_once(config, monkeypatch):
