@@ -1,7 +1,8 @@
 """What `build` is told to read: folders, addresses and lists of both, and how they come onto this machine.
 
-Decides the form of a list (`dataset/sources.toml` is one), where a mirror lies, and when it is fetched again: never
-when it has the commit that is asked for. Leaves reading to `repository`.
+Decides the form of a list (`dataset/sources.toml` is one), where a mirror lies and what it is one of (its remotes say
+so, and its name only where it has none), and when it is fetched again: never when it has the commit that is asked for.
+Leaves reading to `repository`.
 """
 
 import re
@@ -18,6 +19,8 @@ from joco_mlx.models.cache import cache_folder
 from joco_mlx.progress import Progress, Task, task
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+|[\w.-]+@[\w.-]+:\S+")
+_SCHEME_AND_USER = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/]*@)?")
+_LONGEST_NAME = 200
 _COMMITS_A_SECOND = 400
 _MEGABYTES_A_SECOND = 5
 _FIELDS = {"name": str, "url": str, "commit": str, "licence": str, "language": str, "commits": int, "megabytes": int}
@@ -119,6 +122,8 @@ def provide(wanted: Wanted, mirrors: Path | None, progress: Progress) -> Path:
             _fetch(there, wanted.place, progress)
         return there
     made = folder / f"{'+'.join(_path_words(wanted.place)[-2:])}.git"
+    if made.exists():
+        made = folder / _whole_name(wanted.place)
     _clone(wanted.place, made, progress)
     return made
 
@@ -164,20 +169,40 @@ def _path_words(place: str) -> list[str]:
     return words or ["repository"]
 
 
+def _host_and_path(address: str) -> list[str]:
+    """Return the words of an address without scheme and user, which are equal for all ways to one repository."""
+    return _path_words(_SCHEME_AND_USER.sub("", address, count=1))
+
+
+def _whole_name(address: str) -> str:
+    """Return the name of a mirror where another host's has the usual one."""
+    return f"{'+'.join(_host_and_path(address))[-_LONGEST_NAME:]}.git"
+
+
 def _mirror(address: str, folder: Path) -> Path | None:
     """Return the mirror of an address below `folder`, under one of the names that people give them."""
     *_, owner, name = ["", *_path_words(address)]
-    names = (f"{owner}+{name}.git", f"{owner}+{name}/repo", f"{owner}/{name}.git", f"{owner}+{name}", f"{owner}/{name}")
-    for found in (folder / known for known in (*names, f"{name}.git", name)):
-        if (found / "HEAD").is_file() or (found / ".git").exists():
+    owned = (f"{owner}+{name}.git", f"{owner}+{name}/repo", f"{owner}/{name}.git", f"{owner}+{name}", f"{owner}/{name}")
+    for known in (*owned, f"{name}.git", name, _whole_name(address)):
+        found = folder / known
+        is_there = (found / "HEAD").is_file() or (found / ".git").exists()
+        if is_there and _is_of(found, address, named_after_it=known in owned):
             return found
     return None
 
 
+def _is_of(mirror: Path, address: str, *, named_after_it: bool) -> bool:
+    done = _git(mirror).run("config", "--null", "--get-regexp", r"^remote\..*\.url$")
+    remotes = [entry.partition("\n")[2] for entry in done.stdout.decode("utf-8", "replace").split("\0")[:-1]]
+    return _host_and_path(address) in map(_host_and_path, remotes) if remotes else named_after_it
+
+
+def _git(mirror: Path) -> PlainGit:
+    return PlainGit(mirror / ".git" if (mirror / ".git").is_dir() else mirror)
+
+
 def _has(mirror: Path, revision: str | None) -> bool:
-    git = PlainGit(mirror / ".git" if (mirror / ".git").is_dir() else mirror)
-    words = ("cat-file", "-e", f"{revision}^{{commit}}")
-    return revision is not None and git.run(*words).code == 0
+    return revision is not None and _git(mirror).run("cat-file", "-e", f"{revision}^{{commit}}").code == 0
 
 
 def _clone(address: str, made: Path, progress: Progress) -> None:

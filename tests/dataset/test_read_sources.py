@@ -62,6 +62,48 @@ def test_an_address_is_cloned_once_and_then_fetched(repository: Repository, tmp_
     assert mirror.git("rev-parse", "HEAD") == second
 
 
+def test_repositories_of_one_name_have_a_mirror_each(repository: Repository, tmp_path: Path) -> None:
+    repository.commit("fix: one", {"a.py": "1\n"})
+    heads: dict[str, str] = {}
+    for host in ("h1", "h2", "h3"):
+        (tmp_path / host).mkdir()
+        repository.git("clone", "--quiet", "--bare", ".", str(tmp_path / host / "own" / "tool"))
+        heads[f"file://{tmp_path}/{host}/own/tool"] = repository.git("rev-parse", "HEAD")
+        repository.commit(f"fix: {host}", {"a.py": f"{host}\n"})
+    for _ in ("cloned", "found"):
+        made = {address: provide(Wanted(address), tmp_path / "mirrors", Silent()) for address in heads}
+        assert {address: Repository(folder).git("rev-parse", "HEAD") for address, folder in made.items()} == heads
+    assert len(list((tmp_path / "mirrors").iterdir())) == len(heads)
+    again = forecast(map(Wanted, heads), tmp_path / "mirrors")
+    assert [item.where for item in again] == [str(folder) for folder in made.values()]
+
+
+@pytest.mark.parametrize(
+    ("place", "remote", "found"),
+    [
+        ("own+tool/repo", None, True),
+        ("own/tool.git", None, True),
+        ("tool.git", None, False),
+        ("tool.git", "https://host.example/own/tool.git/", True),
+        ("tool", "git@host.example:own/tool", True),
+        ("own+tool.git", "ssh://git@host.example/own/tool.git", True),
+        ("own+tool.git", "https://me:word@host.example/own/tool", True),
+        ("own+tool.git", "https://other.example/own/tool", False),
+        ("own/tool", "git@other.example:own/tool.git", False),
+        ("tool.git", "https://host.example/another/tool", False),
+        ("host.example+own+tool.git", "https://host.example/own/tool", True),
+    ],
+)
+def test_a_mirror_is_one_of_the_address(place: str, remote: str | None, found: bool, tmp_path: Path) -> None:
+    (tmp_path / place).mkdir(parents=True)
+    mirror = Repository(tmp_path / place)
+    mirror.git("init", "--quiet", *([] if place.endswith("/tool") else ["--bare"]))
+    if remote:
+        mirror.git("remote", "add", "origin", remote)
+    (told,) = forecast([Wanted("https://host.example/own/tool")], tmp_path)
+    assert told.where == (str(tmp_path / place) if found else "to fetch")
+
+
 def test_what_cannot_be_cloned_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"cannot be fetched: .*does not appear to be a git"):
         provide(Wanted(f"file://{tmp_path}/gone"), tmp_path / "mirrors", Silent())
