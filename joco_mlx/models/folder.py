@@ -14,6 +14,7 @@ from joco_mlx import artifacts
 from joco_mlx.commit.prompt import TEMPLATES, Template
 from joco_mlx.errors import InputError
 from joco_mlx.models.registry import BaseModel
+from joco_mlx.models.rotary import older_settings
 from joco_mlx.models.shape import Shape, read_config
 from joco_mlx.models.tokens import TOKENIZER_FILE, chat_template, tokenizer_config
 from joco_mlx.models.weights_check import fingerprint, weight_files
@@ -73,6 +74,7 @@ def open_folder(
         raise InputError(f"There is no model folder at {path}.", "joco-mlx models lists the models known by name.")
     config = read_config(path)
     Shape.from_config(config, str(path))
+    older_settings(config, str(path / "config.json"))
     _refuse_code_and_foreign_codes(path, config)
     weight_files(path)
     if not (path / TOKENIZER_FILE).is_file():

@@ -21,6 +21,7 @@ from mlx_lm.tuner.lora import LoRALinear
 
 from joco_mlx.errors import InputError
 from joco_mlx.models.folder import ModelFolder
+from joco_mlx.models.rotary import TABLE, has_table_per_layer_type, older_settings
 from joco_mlx.models.weights_check import check_whole
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -35,14 +36,22 @@ def load_model(folder: ModelFolder, *, adapter: Path | None = None) -> nn.Module
         adapter: Folder with `adapters.safetensors` and `adapter_config.json` (mlx-lm's layout).
 
     Raises:
-        InputError: The weights do not fit their config.json, or the adapter belongs to another base.
+        InputError: The weights do not fit their config.json, it asks for what mlx-lm does not compute, or the adapter
+            belongs to another base.
     """
+    config = str(folder.path / "config.json")
+    rotary = older_settings(folder.config, config)
     try:
-        model, _ = mlx_lm_models.load_model(folder.path, lazy=True, trust_remote_code=False)
+        model, _ = mlx_lm_models.load_model(folder.path, lazy=True, trust_remote_code=False, model_config=rotary)
     except (ValueError, RuntimeError, KeyError, TypeError) as problem:
         raise InputError(
             f"{folder.path} could not be loaded: {_first_line(problem)}.", "Download or make the model again."
         ) from problem
+    if has_table_per_layer_type(folder.config) and not hasattr(model.args, TABLE):
+        raise InputError(
+            f"{config} has {TABLE} for each type of layer, which mlx-lm's {folder.shape.architecture} does not read.",
+            "Use another model; joco-mlx models lists tested ones.",
+        )
     if device_kind() == "cpu":
         widen(model)
     mx.eval(model.parameters())
