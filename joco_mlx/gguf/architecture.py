@@ -13,6 +13,7 @@ from typing import Any
 from joco_mlx.errors import InputError
 from joco_mlx.gguf.container import Metadata
 from joco_mlx.merge.tensorfile import brief
+from joco_mlx.models.rotary import older_settings
 from joco_mlx.models.shape import EXPORTED, Shape, read_config
 
 _ROPE_BASES = {"qwen2": 1_000_000.0, "llama": 10_000.0}
@@ -43,8 +44,9 @@ class Architecture:
         Raises:
             InputError: It is missing, lacks a number, or describes a model that cannot be exported.
         """
-        config = read_config(folder)
         where = str(folder / "config.json")
+        config = read_config(folder)
+        config |= older_settings(config, where)
         shape = Shape.from_config(config, where)
         if shape.architecture not in EXPORTED:
             raise InputError(
@@ -109,11 +111,6 @@ def _number(config: Mapping[str, Any], key: str, where: str, default: float | No
 def _rope_base(config: Mapping[str, Any], shape: Shape, where: str) -> float:
     if config.get("rope_traditional"):
         raise InputError(f"{where} asks for rope_traditional, which no GGUF can express.", _AGAIN)
-    if "rope_parameters" in config and "rope_theta" not in config:
-        raise InputError(
-            f"{where} keeps its rotary settings in rope_parameters, which mlx-lm does not read.",
-            "Write rope_theta and rope_scaling beside it, as earlier versions of transformers do.",
-        )
     return _number(config, "rope_theta", where, _ROPE_BASES[shape.architecture])
 
 

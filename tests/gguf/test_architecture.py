@@ -68,6 +68,7 @@ def test_a_head_of_its_own_width_changes_four_shapes(tmp_path: Path) -> None:
     [
         ({"model_type": "gemma"}, "'gemma'"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 4}}, "'yarn'"),
+        ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5}}, "'llama3', which cannot be exported"),
         ({"rope_scaling": {"type": "linear"}}, "factor"),
         ({"rope_traditional": True}, "rope_traditional"),
         ({"rms_norm_eps": "small"}, "rms_norm_eps"),
@@ -82,7 +83,9 @@ def test_what_cannot_be_expressed_is_named(changed: dict[str, Any], words: str, 
         Architecture.from_folder(_folder(tmp_path, changed=changed))
 
 
-def test_settings_that_mlx_lm_does_not_read_are_refused(tmp_path: Path) -> None:
-    folder = _folder(tmp_path, changed={"rope_parameters": {"rope_theta": 5e5}}, without="rope_theta")
-    with pytest.raises(InputError, match="rope_parameters"):
-        Architecture.from_folder(folder)
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_rotary_settings_of_transformers_5_are_those_of_the_older_names(kind: str, tmp_path: Path) -> None:
+    older = {"rope_theta": 5e5, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}
+    expected = Architecture.from_folder(_folder(tmp_path, kind, older)).metadata()
+    newer = {"rope_parameters": {"rope_theta": 5e5, "rope_type": "linear", "factor": 4.0}}
+    assert Architecture.from_folder(_folder(tmp_path, kind, newer, without="rope_theta")).metadata() == expected
