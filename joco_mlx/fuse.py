@@ -21,6 +21,7 @@ from joco_mlx.merge import Weights, open_merged
 from joco_mlx.merge.tensorfile import bfloat16_header, to_bfloat16
 from joco_mlx.merge.weights import read_object
 from joco_mlx.models.folder import ModelFolder, template_record
+from joco_mlx.models.rotary import older_settings
 from joco_mlx.models.runs import Run, base_folder
 from joco_mlx.progress import Progress, Task, task
 
@@ -175,8 +176,13 @@ def _write_index(weights: Weights, shards: Sequence[Sequence[str]], folder: Path
 
 
 def _write_config(weights: Weights, source: Path, folder: Path) -> None:
-    """Write the base's configuration without what says that the weights are quantised."""
-    config = read_object(source / "config.json")
+    """Write the base's configuration without what says that the weights are quantised.
+
+    Rotary settings get the names that mlx-lm reads; transformers reads both.
+    """
+    path = source / "config.json"
+    config = read_object(path)
+    config |= older_settings(config, str(path))
     for name in ("quantization", "quantization_config", "dtype"):
         config.pop(name, None)
     config["torch_dtype"] = "bfloat16"

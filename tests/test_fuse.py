@@ -5,6 +5,7 @@ import shutil
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,22 @@ def test_mlx_lm_loads_it_and_it_answers_like_base_and_adapter(
     expected, found = dequantize_model(trained)(tokens), model(tokens)
     error = mx.sqrt(mx.mean((found - expected) ** 2) / mx.mean(expected**2)).item()
     assert error < 0.01, "more than bfloat16 rounds away"
+
+
+def test_mlx_lm_loads_it_with_the_rotary_base_of_transformers_5(
+    tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    import mlx_lm
+
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model("llama"), base)
+    config = json.loads((base / "config.json").read_text())
+    del config["rope_theta"], config["rope_scaling"]
+    config["rope_parameters"] = {"rope_theta": 5e5, "rope_type": "linear", "factor": 4.0}
+    (base / "config.json").write_text(json.dumps(config))
+    model: Any = mlx_lm.load(str(written(base, random_adapter(base, tmp_path / "adapters"), tmp_path / "fused")))[0]
+    rope = model.layers[0].self_attn.rope
+    assert (rope.base, rope.scale) == (5e5, 0.25)
 
 
 def test_tokenizer_and_licence_travel_with_the_weights(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
