@@ -8,6 +8,7 @@ Formats: docs/api.md of github.com/ollama/ollama ("Generate a chat completion", 
 github.com/ggml-org/llama.cpp ("/v1/chat/completions").
 """
 
+import http.client
 import json
 import os
 import time
@@ -104,7 +105,7 @@ class Server:
                     raise NoAnswerError(f"HTTP {problem.code}: {_told(problem)}") from None
             except TimeoutError:
                 raise NoAnswerError(f"no answer within {self._timeout:g} s") from None
-            except (urllib.error.URLError, ConnectionError) as problem:
+            except (urllib.error.URLError, ConnectionError, http.client.HTTPException) as problem:
                 if isinstance(getattr(problem, "reason", None), TimeoutError):
                     raise NoAnswerError(f"no answer within {self._timeout:g} s") from None
                 self._refuse_when_gone(attempt, problem)

@@ -20,6 +20,8 @@ class Fake:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.reply: Reply = lambda body: (200, {})
+        self.missing_bytes = 0
+        """How much of each answer is promised and never sent, as by a server that dies while it speaks."""
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -29,7 +31,7 @@ class Fake:
                 status, value = fake.reply(body)
                 content = value if isinstance(value, bytes) else json.dumps(value).encode()
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Content-Length", str(len(content) + fake.missing_bytes))
                 self.end_headers()
                 self.wfile.write(content)
 

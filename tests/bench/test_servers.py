@@ -75,6 +75,18 @@ def test_a_busy_server_is_asked_again(fake: Fake) -> None:
         ask(Server("ollama", "joco", fake.url, timeout_seconds=5))
 
 
+def test_a_server_that_dies_while_it_answers_is_asked_again(fake: Fake) -> None:
+    def whole_the_third_time(body: dict[str, Any]) -> tuple[int, Any]:
+        fake.missing_bytes = 0 if len(fake.asked) == 3 else 50
+        return 200, ollama_says("fix: a")
+
+    fake.reply = whole_the_third_time
+    assert ask(Server("ollama", "joco", fake.url, timeout_seconds=5)) == "fix: a"
+    assert len(fake.asked) == 3
+    with pytest.raises(MachineError, match=r"cannot be reached: IncompleteRead\(\d+ bytes read, 50 more expected\)"):
+        ask(Server("ollama", "joco", fake.url, timeout_seconds=5))
+
+
 @pytest.mark.parametrize(
     ("reply", "told"),
     [
