@@ -185,11 +185,13 @@ def _segment(work: Work, run: LiveRun, prepared: Prepared, progress: Progress, o
 
 
 def _forms(prepared: Prepared, orders: Orders) -> tuple[Checkpointing, ...]:
-    """Return the memory plan that is ordered, and those that are smaller.
+    """Return the memory plan that is ordered of the batches that keep most, and those that are smaller.
 
-    With dropout there is none that computes anything again: it would draw another mask the second time.
+    Short batches may keep more than long ones, and are then the ones that can be made smaller. With dropout there is no
+    plan that computes anything again: it would draw another mask the second time.
     """
-    planned = prepared.plan.checkpointing
+    of_each = [prepared.plan.form_of(bucket.tokens) for bucket in prepared.plan.buckets]
+    planned = min(of_each, key=FORMS.index)
     forms = FORMS[:1] if prepared.config.dropout > 0 else FORMS[FORMS.index(planned) :]
     return forms[min(orders.smaller_by, len(forms) - 1) :]
 

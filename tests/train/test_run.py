@@ -22,7 +22,7 @@ from joco_mlx.progress import Silent
 from joco_mlx.train import plan as plan_module
 from joco_mlx.train import run as run_module
 from joco_mlx.train.plan import choose_form, plan_run, prepare
-from joco_mlx.train.run import train
+from joco_mlx.train.run import Orders, train
 
 RECORDS = [make_record(number) for number in range(6)]
 HELD_OUT = [make_record(number) for number in range(6, 8)]
@@ -252,6 +252,29 @@ def test_layers_are_computed_again_only_where_memory_is_short(config, monkeypatc
     assert {bucket.memory.checkpointing for bucket in plan.buckets} == {checkpointing}
     assert sum(bucket.records for bucket in plan.buckets) == plan.records - plan.unusable
     assert any("more than this machine's 0.00 GB" in note for note in plan.notes) is (budget < plan.planned_bytes)
+
+
+def test_smaller_plans_are_counted_from_the_records_that_keep_most(config, make_dataset, monkeypatch):
+    """A budget in which short records keep everything and long ones already compute all again."""
+    long = make_record(9, diff="diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -0,0 +1,300 @@\n" + "+    value = 1\n" * 300)
+    config = replace(config, data=make_dataset([*RECORDS, long], name="long"), max_seq_length=1_024)
+    shape = locate(config.model, progress=Silent()).shape
+    budget = choose_form(config, shape, 256, 10**12, answer_tokens=32).total
+    monkeypatch.setattr(memory, "this_machine_budget", lambda: budget)
+    plan = plan_run(config)
+    assert (plan.form_of(64), plan.checkpointing) == ("none", "layer")
+    told = []
+
+    def begun(_folder, smaller):
+        told.append(smaller)
+        raise KeyboardInterrupt
+
+    for smaller_by in range(3):
+        out = config.out.with_name(f"run-{smaller_by}")
+        with pytest.raises(KeyboardInterrupt):
+            train(replace(config, out=out), orders=Orders(smaller_by=smaller_by, begun=begun))
+        assert open_run(out).document["segments"][0]["memory_plan"] == memory.FORMS[smaller_by]
+    assert told == [2, 1, 0]
 
 
 def test_a_budget_that_is_too_small_names_what_fits(config, make_dataset, monkeypatch):
