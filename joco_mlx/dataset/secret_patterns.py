@@ -4,7 +4,8 @@ Tokens known by their prefix, and what stands beside names such as `password`.
 
 A token with a prefix of its own counts whatever its letters: a made-up one is as useless in a dataset as a live one.
 What has no prefix must look live: long, mixed, and no placeholder. Each pattern is asked only when one of its words
-stands in the text in lower case, which few diffs have.
+stands in the text in lower case, which few diffs have. None may begin anew within a run of blanks or letters that it
+could have begun with: that costs the square of the run's length.
 
 Sources of the prefixes: the token formats that the providers document.
 """
@@ -162,7 +163,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ("private key", "putty-user-key"),
         re.compile(
             r"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----[\s\S]{0,300}?[A-Za-z0-9+/]{16,}"
-            r"|[A-Za-z0-9+/=]{16,}[\s\"'+,\\nr]{0,12}-----END [A-Z0-9 ]{0,20}PRIVATE KEY|PuTTY-User-Key-File-\d"
+            r"|(?<![A-Za-z0-9+/=])[A-Za-z0-9+/=]{16,}[\s\"'+,\\nr]{0,12}-----END [A-Z0-9 ]{0,20}PRIVATE KEY|PuTTY-User-Key-File-\d"
         ),
     ),
     Pattern(
@@ -214,7 +215,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "assigned-secret",
         ("pass", "pwd", "secret", "token", "key", "credential"),
         re.compile(
-            r"(?m)^[+\- ]?\s*(?:- )?(?:export |ENV |set )?[\w.-]*(?i:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\w.-]{0,20}"
+            r"(?m)^[+\- ]?[^\S\n]*(?:- )?(?:export |ENV |set )?[\w.-]*(?i:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\w.-]{0,20}"
             r"[ \t]*[=:][ \t]*([^\s\"'`,;]{12,200})[ \t]*$"
         ),
         is_no_name,

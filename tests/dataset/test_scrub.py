@@ -6,6 +6,7 @@ Every secret here is made up, and put together only when the test runs, so that 
 import base64
 import random
 import string
+import time
 from collections.abc import Callable
 
 import pytest
@@ -269,6 +270,22 @@ def test_live_values() -> None:
     assert not looks_live("changeme123")
     assert not looks_live("passwordpassword")
     assert not looks_live("111111111111a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\r\n" * 60_000 + "password",
+        "private key " + "nr" * 60_000,
+        "private key " + "A" * 120_000,
+        "f" * 400_000 + " @",
+    ],
+    ids=["blank lines", "letters of an escape", "one long word", "a word and an address's sign"],
+)
+def test_time_does_not_grow_with_the_square(text: str) -> None:
+    began = time.process_time()
+    assert not scrub(text).masked
+    assert time.process_time() - began < 20  # a minute and more when it did
 
 
 def test_words_of_patterns_are_lower_case() -> None:
