@@ -13,7 +13,7 @@ from typing import Literal
 from joco_mlx import artifacts, process
 from joco_mlx.config import user_file
 from joco_mlx.errors import ConflictError, InputError
-from joco_mlx.suggest.hook_script import BEFORE, LIMIT_SECONDS, MADE_FOLDER, hook_script, is_hook
+from joco_mlx.suggest.hook_script import BEFORE, LIMIT_SECONDS, MADE_FOLDER, PRE_COMMIT, hook_script, is_hook
 from joco_mlx.suggest.source import refuse_untrusted
 
 HOOK = "prepare-commit-msg"
@@ -100,8 +100,10 @@ def uninstall(repository: Path) -> HookState:
         if found.before is not None:
             if found.installed == found.path:
                 found.before.rename(found.path)
+            elif _is_pre_commits(found.before):
+                found.before.unlink()  # pre-commit has written it anew
             else:
-                found.before.unlink()  # pre-commit's own, which pre-commit has written anew
+                found.before.rename(found.installed)
         if made_folder and not any(found.path.parent.iterdir()):
             found.path.parent.rmdir()
     return state(repository)
@@ -121,6 +123,10 @@ def _step_aside(found: HookState) -> None:
 
 def _is_ours(path: Path) -> bool:
     return path.is_file() and is_hook(path.read_bytes())
+
+
+def _is_pre_commits(path: Path) -> bool:
+    return path.is_file() and PRE_COMMIT.encode() in path.read_bytes()
 
 
 def _made_folder(path: Path) -> bool:

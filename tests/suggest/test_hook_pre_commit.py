@@ -47,3 +47,29 @@ def test_pre_commit_installed_again_over_ours_runs_nothing_twice(
     assert git(repository, "commit").returncode == 0
     assert (path.parent / "ran").read_text() == "pre-commit\n"
     assert len(hooked.calls) == 1
+
+
+OWN = '#!/bin/sh\necho own >> "$(git rev-parse --git-dir)/own"\n'
+
+
+@pytest.fixture
+def over_ours(repository: Repository, hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """A repository with a hook of its own, ours before it, and then pre-commit over both."""
+    path = executable(repository, ".git/hooks/prepare-commit-msg", OWN)
+    hooked.install(repository, monkeypatch)
+    path.rename(path.with_name("prepare-commit-msg.legacy"))
+    executable(repository, ".git/hooks/prepare-commit-msg", PRE_COMMIT)
+    return repository
+
+
+def test_a_persons_own_hook_runs_behind_pre_commit_and_stays(over_ours: Repository, hooked: Hooked) -> None:
+    stage(over_ours)
+    assert git(over_ours, "commit").returncode == 0
+    assert (over_ours.folder / ".git" / "own").read_text() == "own\n"
+    assert (over_ours.folder / ".git" / "hooks" / "ran").read_text() == "pre-commit\n"
+    assert len(hooked.calls) == 1
+    found = hook.uninstall(over_ours.folder)
+    legacy = found.path.with_name("prepare-commit-msg.legacy")
+    assert (legacy.read_text(), legacy.stat().st_mode & 0o777) == (OWN, 0o755)
+    assert found.path.read_text() == PRE_COMMIT
+    assert found.before is None
