@@ -19,8 +19,7 @@ from joco_mlx.config import ANSWER_TOKENS
 MOST_ANSWERS = 5
 _OPENED = re.compile(r"^(```|~~~)[a-z]*\n\Z", re.MULTILINE)
 _BARE = re.compile(r"without (?:any |a )?prefix|no prefix", re.IGNORECASE)
-_OBJECTS = re.compile(r"JSON array[^\n]*\n[\s\S]*\"subject\"")
-_HOW_MANY = re.compile(r"exactly (\d+) object")
+_HOW_MANY = re.compile(r"exactly (\d{1,3}) object")
 _FITTED = re.compile(r"(?:Why: .{0,400}\n\n)?[AMDRCT] .+ \+\d+ -\d+ [a-z-]+(?:\n|\Z)")
 
 
@@ -53,7 +52,8 @@ class Asked:
     @property
     def objects(self) -> int:
         """How many messages are wanted as objects of one JSON array; 0 for plain text."""
-        if not _OBJECTS.search(self.instructions):
+        fields = self.instructions.partition("JSON array")[2].partition("\n")[2]
+        if '"subject"' not in fields:
             return 0
         found = _HOW_MANY.search(self.instructions)
         return max(1, min(MOST_ANSWERS, int(found[1]))) if found else 1

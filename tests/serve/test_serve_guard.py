@@ -160,6 +160,26 @@ def test_how_long_an_answer_may_be(limits: dict[str, object], longest: int) -> N
     assert as_ollama.read({"messages": turns(DIFF), "options": options}).max_tokens == longest
 
 
+ARRAY = 'Answer with a JSON array containing exactly {} objects:\n- "subject": the message'
+
+
+@pytest.mark.parametrize(
+    ("instructions", "objects"),
+    [
+        (ARRAY.format("3"), 3),
+        (ARRAY.format("900"), 5),
+        (ARRAY.format("9" * 5_000), 1),
+        ("JSON array\n" * 60_000, 0),
+        ('"subject" of a JSON array', 0),
+    ],
+    ids=["three", "too many", "a number of 5,000 digits", "the first words again and again", "other words"],
+)
+def test_how_many_objects_are_wanted_is_found_in_a_moment(instructions: str, objects: int) -> None:
+    began = time.monotonic()
+    assert Asked("", instructions).objects == objects
+    assert time.monotonic() - began < 5
+
+
 def test_a_user_turn_is_fitted_once() -> None:
     fitted = "M src/parser.py +1 -0 source\n\ndiff --git a/src/parser.py b/src/parser.py\n@@ -1,2 +1,3 @@\n+import json"
     count = lambda text: len(text) // 3  # noqa: E731  (three characters a token)
