@@ -49,7 +49,8 @@ class Interface:
         }
         routes = [Route(path, _later(made), methods=["GET"]) for path, made in get.items()]
         routes += [Route(path, made, methods=["POST"]) for path, made in post.items()]
-        return Starlette(routes=routes, middleware=guards(), exception_handlers={RefusalError: _refused})
+        handlers = {RefusalError: _refused, ClientDisconnect: _refused}
+        return Starlette(routes=routes, middleware=guards(), exception_handlers=handlers)
 
     @property
     def _created(self) -> int:

@@ -1,5 +1,6 @@
 """Who is refused, and with what words: other names, web pages, requests that are too large, too slow or too many."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -10,11 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 from models_fixture import make_run
 from serving import DIFF, Client, served, turns
+from starlette.types import Message
 
 from joco_mlx.config import ServeConfig
 from joco_mlx.errors import UsageError
 from joco_mlx.models.folder import open_folder
 from joco_mlx.serve import as_ollama, as_openai, guard, worker
+from joco_mlx.serve.app import Interface
 from joco_mlx.serve.asked import Asked, RefusalError
 
 
@@ -128,6 +131,20 @@ def test_a_client_that_hangs_up_is_written_for_no_longer(client: Client) -> None
     began = time.monotonic()
     assert client.post("/api/generate", prompt=DIFF, stream=False).status == 200
     assert time.monotonic() - began < 20
+
+
+def test_a_client_that_leaves_before_its_request_is_whole_is_no_error() -> None:
+    said: list[Message] = []
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def keep(message: Message) -> None:
+        said.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/api/generate", "headers": [(b"host", b"localhost")]}
+    asyncio.run(Interface(NotImplemented, "joco").app()(scope, gone, keep))  # the model is not asked
+    assert [message.get("status") for message in said] == [499, None]
 
 
 def test_nothing_listens_beyond_this_computer(client: Client) -> None:
