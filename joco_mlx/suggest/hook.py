@@ -61,7 +61,7 @@ def state(repository: Path) -> HookState:
 
 
 def install(repository: Path, *, limit_seconds: int = LIMIT_SECONDS) -> HookState:
-    """Install the hook, or bring it up to date; a hook that is there steps aside and runs first.
+    """Install the hook, or bring it up to date where it is; a hook that is there steps aside and runs first.
 
     Raises:
         InputError: There is no repository with a work tree.
@@ -69,16 +69,15 @@ def install(repository: Path, *, limit_seconds: int = LIMIT_SECONDS) -> HookStat
         MachineError: The folder cannot be written.
     """
     found = state(repository)
-    if found.installed and found.installed != found.path:
-        return found  # pre-commit runs it
-    made_folder = not found.path.parent.exists() or (found.installed is not None and _made_folder(found.path))
-    with artifacts.telling_disk_errors(found.path):
-        found.path.parent.mkdir(parents=True, exist_ok=True)
-        if found.installed is None and os.path.lexists(found.path):
+    place = found.installed or found.path
+    made_folder = not place.parent.exists() or (found.installed is not None and _made_folder(place))
+    with artifacts.telling_disk_errors(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if found.installed is None and os.path.lexists(place):
             _step_aside(found)
         text = hook_script(settings=user_file(), limit_seconds=limit_seconds, made_folder=made_folder)
-        artifacts.write_text(found.path, text)
-        found.path.chmod(0o755)
+        artifacts.write_text(place, text)
+        place.chmod(0o755)
     return state(repository)
 
 

@@ -73,3 +73,13 @@ def test_a_persons_own_hook_runs_behind_pre_commit_and_stays(over_ours: Reposito
     assert (legacy.read_text(), legacy.stat().st_mode & 0o777) == (OWN, 0o755)
     assert found.path.read_text() == PRE_COMMIT
     assert found.before is None
+
+
+def test_ours_behind_pre_commit_is_brought_up_to_date_where_it_is(over_ours: Repository) -> None:
+    found = hook.install(over_ours.folder, limit_seconds=222)
+    assert found.installed == found.path.with_name("prepare-commit-msg.legacy")
+    assert "sleep 222 &" in found.installed.read_text()
+    assert found.installed.stat().st_mode & 0o777 == 0o755
+    assert found.path.read_text() == PRE_COMMIT
+    assert found.before is not None
+    assert found.before.read_text() == OWN
