@@ -1,17 +1,18 @@
 """Which commits of which repositories a build reads: decided once, when it begins, and kept for those that go on.
 
-Decides names (two repositories of one name are told apart by their folders) and what a revision means in hashes. Leaves
-bringing repositories here to `sources`, and cutting them into shards to `build`.
+Decides names (repositories of one name are told apart by their owners, then by numbers) and what a revision means in
+hashes. Leaves bringing repositories here to `sources`, and cutting them into shards to `build`.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from joco_mlx.config import BuildConfig
 from joco_mlx.dataset.repository import Source, open_repository
 from joco_mlx.dataset.shard import Shard
-from joco_mlx.dataset.sources import Wanted, provide
+from joco_mlx.dataset.sources import Wanted, host_and_path, provide
 from joco_mlx.errors import InputError
 from joco_mlx.progress import Progress
 
@@ -48,17 +49,25 @@ def pin(wanted: Sequence[Wanted], config: BuildConfig, mirrors: Path | None, pro
         InputError: A repository cannot be read, has no such commit, or is named twice.
         MachineError: One cannot be fetched.
     """
-    taken: set[str] = set()
+    taken: dict[str, str] = {}
     for item in wanted:
         source = open_repository(provide(item, mirrors, progress), item.name)
-        name = source.name if source.name not in taken else f"{source.folder.resolve().parent.name}-{source.name}"
-        if name in taken:
+        folder, git_dir = (str(path.resolve()) for path in (source.folder, source.git_dir))
+        if source.name in taken and git_dir in taken.values():
             raise InputError(f"{item.place} is named twice.", "Name each repository once.")
-        taken.add(name)
+        name = _free_name(source, taken)
+        taken[name] = git_dir
         revision = _resolved(source, item.revision or config.revision)
         head = next(word for word in revision.split() if not word.startswith("^"))
-        folder, git_dir = (str(path.resolve()) for path in (source.folder, source.git_dir))
         yield Pinned(name, folder, git_dir, head, revision, item.licence)
+
+
+def _free_name(source: Source, taken: Collection[str]) -> str:
+    words = host_and_path(source.remotes[0]) if source.remotes else []
+    owner = words[-2] if len(words) > 1 else source.folder.resolve().parent.name
+    owned = f"{owner}-{source.name}"
+    names = itertools.chain([source.name, owned], (f"{owned}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if name not in taken)
 
 
 def _resolved(source: Source, revision: str) -> str:

@@ -128,6 +128,11 @@ def provide(wanted: Wanted, mirrors: Path | None, progress: Progress) -> Path:
     return made
 
 
+def host_and_path(address: str) -> list[str]:
+    """Return the words of an address without scheme and user, which are equal for all ways to one repository."""
+    return _path_words(_SCHEME_AND_USER.sub("", address, count=1))
+
+
 def _read_list(path: Path) -> list[Wanted]:
     if not path.exists():
         raise InputError(f"There is no list {path}.", "Name a list such as dataset/sources.toml, or a clone.")
@@ -169,14 +174,9 @@ def _path_words(place: str) -> list[str]:
     return words or ["repository"]
 
 
-def _host_and_path(address: str) -> list[str]:
-    """Return the words of an address without scheme and user, which are equal for all ways to one repository."""
-    return _path_words(_SCHEME_AND_USER.sub("", address, count=1))
-
-
 def _whole_name(address: str) -> str:
     """Return the name of a mirror where another host's has the usual one."""
-    return f"{'+'.join(_host_and_path(address))[-_LONGEST_NAME:]}.git"
+    return f"{'+'.join(host_and_path(address))[-_LONGEST_NAME:]}.git"
 
 
 def _mirror(address: str, folder: Path) -> Path | None:
@@ -194,7 +194,7 @@ def _mirror(address: str, folder: Path) -> Path | None:
 def _is_of(mirror: Path, address: str, *, named_after_it: bool) -> bool:
     done = _git(mirror).run("config", "--null", "--get-regexp", r"^remote\..*\.url$")
     remotes = [entry.partition("\n")[2] for entry in done.stdout.decode("utf-8", "replace").split("\0")[:-1]]
-    return _host_and_path(address) in map(_host_and_path, remotes) if remotes else named_after_it
+    return host_and_path(address) in map(host_and_path, remotes) if remotes else named_after_it
 
 
 def _git(mirror: Path) -> PlainGit:
