@@ -71,13 +71,19 @@ def install(repository: Path, *, limit_seconds: int = LIMIT_SECONDS) -> HookStat
     found = state(repository)
     place = found.installed or found.path
     made_folder = not place.parent.exists() or (found.installed is not None and _made_folder(place))
+    text = hook_script(settings=user_file(), limit_seconds=limit_seconds, made_folder=made_folder)
     with artifacts.telling_disk_errors(place):
         place.parent.mkdir(parents=True, exist_ok=True)
-        if found.installed is None and os.path.lexists(place):
+        foreign = found.installed is None and os.path.lexists(place)
+        if foreign:
             _step_aside(found)
-        text = hook_script(settings=user_file(), limit_seconds=limit_seconds, made_folder=made_folder)
-        artifacts.write_text(place, text)
-        place.chmod(0o755)
+        try:
+            artifacts.write_text(place, text)
+            place.chmod(0o755)
+        except BaseException:
+            if foreign:
+                (place.parent / BEFORE).replace(place)
+            raise
     return state(repository)
 
 

@@ -72,6 +72,16 @@ def test_uninstalling_restores_exactly(repository: Repository, hooked: Hooked, m
     assert snapshot(repository.folder) == before
 
 
+def test_a_hook_that_cannot_be_written_takes_nothing_away(repository: Repository) -> None:
+    executable(repository, ".git/hooks/prepare-commit-msg", "#!/bin/sh\nexit 0\n", 0o750)
+    before = snapshot(repository.folder)
+    install = f"ulimit -f 1; exec {sys.executable} -B -m joco_mlx hook install"  # no file of more than 1 KB
+    done = subprocess.run(["sh", "-c", install], cwd=repository.folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "prepare-commit-msg could not be written: File too large" in done.stderr
+    assert snapshot(repository.folder) == before
+
+
 def test_a_link_and_a_missing_folder_are_restored_too(
     repository: Repository, hooked: Hooked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
