@@ -84,7 +84,7 @@ def _server(config: BenchConfig, progress: Progress) -> Subject:
 
     return Subject(
         config.model,
-        {"engine": config.engine, "model": config.model, **fitting.identity},
+        {"engine": config.engine, "model": config.model, **server.identity(), **fitting.identity},
         foreign.text if foreign is not None else f"{SYSTEM}\n\n{DIFF_MARK}",
         config.train or fitting.train,
         None if config.train else fitting.train_digest,

@@ -2,10 +2,12 @@
 
 Decides what is sent (the same fitted diff that training shows, as one user turn; the server's template does the rest),
 when to ask again (a busy server) and what an answer that never comes means. A server that is gone ends the run, which
-goes on when it is back; a server that refuses or is too slow for one case fails that case.
+goes on when it is back, and so does one that has no such model or lets nobody in; a server that refuses or is too slow
+for one case fails that case. Decides what identifies a model: Ollama's digest of it, and elsewhere, where nobody says
+which weights a name stands for, the address.
 
-Formats: docs/api.md of github.com/ollama/ollama ("Generate a chat completion", "Structured outputs"), tools/server/README.md of
-github.com/ggml-org/llama.cpp ("/v1/chat/completions").
+Formats: docs/api.md of github.com/ollama/ollama ("Generate a chat completion", "Structured outputs", "List Local Models"),
+tools/server/README.md of github.com/ggml-org/llama.cpp ("/v1/chat/completions").
 """
 
 import http.client
@@ -21,7 +23,7 @@ from urllib.parse import urlsplit
 
 from joco_mlx.bench.subject import NoAnswerError
 from joco_mlx.commit.prompt import SYSTEM
-from joco_mlx.errors import MachineError, UsageError
+from joco_mlx.errors import InputError, MachineError, UsageError
 from joco_mlx.suggest.grammar import Form
 
 ServerKind = Literal["ollama", "openai"]
@@ -32,6 +34,9 @@ TRIES = 5
 FIRST_PAUSE_SECONDS = 0.5
 """Doubled after each try."""
 _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+_CLOSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+"""What every other case would be told too."""
+_CHECK = f"Check --url and --model, and the key in {KEY_VARIABLE}."
 _SHOWN_CHARS = 120
 
 
@@ -45,6 +50,24 @@ class Server:
         self._kind: ServerKind = kind
         self._model = model
         self._timeout = timeout_seconds
+
+    def identity(self) -> dict[str, str]:
+        """Return what tells this model from another one of its name; Ollama is asked for it.
+
+        Raises:
+            InputError: Ollama has no such model.
+            MachineError: Ollama cannot be reached, or lists its models in no form that is known.
+        """
+        if self._kind == "openai":
+            return {"url": self.url}
+        try:
+            digests = {one["name"]: str(one["digest"]) for one in self._post("/api/tags")["models"]}
+        except (NoAnswerError, KeyError, TypeError) as problem:
+            raise MachineError(f"The server at {self.url} does not list its models: {problem}.", _CHECK) from None
+        found = digests.get(self._model) or digests.get(f"{self._model}:latest")
+        if found is None:
+            raise InputError(f"The server at {self.url} has no model {self._model}.", "See what it has: ollama list")
+        return {"digest": found}
 
     def complete(
         self,
@@ -62,6 +85,7 @@ class Server:
         is the header that the parts make. `system` None sends no system turn.
 
         Raises:
+            InputError: It has no such model, or lets nobody in without another key.
             MachineError: The server cannot be reached.
             NoAnswerError: It refuses this request, is too slow, stays busy or says something else than an answer.
         """
@@ -94,13 +118,17 @@ class Server:
         settings = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens, "stream": False}
         return "/chat/completions", {"model": self._model, **settings, "messages": turns}
 
-    def _post(self, path: str, body: bytes) -> Any:
+    def _post(self, path: str, body: bytes | None = None) -> Any:
+        """Return the reply to a body, or to a plain question where there is none."""
         for attempt in range(TRIES):
             if attempt:
                 time.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
             try:
                 return self._once(path, body)
             except urllib.error.HTTPError as problem:
+                if problem.code in _CLOSED:
+                    told = f"HTTP {problem.code}: {_told(problem)}"
+                    raise InputError(f"The server at {self.url} refuses {self._model}: {told}.", _CHECK) from None
                 if problem.code not in _BUSY:
                     raise NoAnswerError(f"HTTP {problem.code}: {_told(problem)}") from None
             except TimeoutError:
@@ -120,7 +148,7 @@ class Server:
                 "Start it and run the same command again; what is answered is kept.",
             ) from problem
 
-    def _once(self, path: str, body: bytes) -> Any:
+    def _once(self, path: str, body: bytes | None) -> Any:
         headers = {"Content-Type": "application/json"}
         if os.environ.get(KEY_VARIABLE):
             headers["Authorization"] = f"Bearer {os.environ[KEY_VARIABLE]}"

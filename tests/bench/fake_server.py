@@ -20,6 +20,8 @@ class Fake:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.reply: Reply = lambda body: (200, {})
+        self.models = {"joco:latest": "0" * 64}
+        """What Ollama lists, with their digests."""
         self.missing_bytes = 0
         """How much of each answer is promised and never sent, as by a server that dies while it speaks."""
         fake = self
@@ -28,7 +30,13 @@ class Fake:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 fake.asked.append((self.path, body))
-                status, value = fake.reply(body)
+                self.answer(*fake.reply(body))
+
+            def do_GET(self) -> None:
+                listed = [{"name": name, "digest": digest} for name, digest in fake.models.items()]
+                self.answer(*((200, {"models": listed}) if self.path == "/api/tags" else (404, {})))
+
+            def answer(self, status: int, value: Any) -> None:
                 content = value if isinstance(value, bytes) else json.dumps(value).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(content) + fake.missing_bytes))
