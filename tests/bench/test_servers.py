@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from joco_mlx.bench.run import run
 from joco_mlx.bench.servers import Server
 from joco_mlx.bench.subject import NoAnswerError
 from joco_mlx.config import BenchConfig
-from joco_mlx.errors import MachineError, UsageError
+from joco_mlx.errors import ConflictError, InputError, MachineError, UsageError
 from joco_mlx.suggest.grammar import Form
 
 
@@ -145,3 +146,47 @@ def test_killing_the_server_in_the_middle_changes_nothing(fake: Fake, tmp_path: 
     run(config(fake), cases, tmp_path / "cut")
     for name in ("results.jsonl", "metrics.json", "summary.md", "manifest.json"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_model_that_was_made_again_under_its_name_is_another_one(fake: Fake, tmp_path: Path) -> None:
+    cases = write(tmp_path / "cases.jsonl", [record(number) for number in range(3)])
+    asked = BenchConfig(model="joco", engine="ollama", url=fake.url)
+    fake.reply = lambda body: (200, ollama_says("fix: close it"))
+    run(asked, cases, tmp_path / "run")
+    run(asked, cases, tmp_path / "run")
+    assert len(fake.asked) == 3
+    fake.models = {"joco:latest": "1" * 64}
+    with pytest.raises(ConflictError, match="a run with other model"):
+        run(asked, cases, tmp_path / "run")
+
+
+def test_a_model_that_is_not_there_makes_no_run(fake: Fake, tmp_path: Path) -> None:
+    cases = write(tmp_path / "cases.jsonl", [record(number) for number in range(3)])
+    fake.models = {"other:latest": "1" * 64, "joco:0.5b": "2" * 64}
+    with pytest.raises(InputError, match="has no model joco") as told:
+        run(BenchConfig(model="joco", engine="ollama", url=fake.url), cases, tmp_path / "run")
+    assert told.value.hint.endswith("ollama list")
+    assert not (tmp_path / "run").exists()
+    assert Server("ollama", "joco:0.5b", fake.url, timeout_seconds=5).identity() == {"digest": "2" * 64}
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_every_case_would_be_told_ends_the_run(status: int, fake: Fake, tmp_path: Path) -> None:
+    cases = write(tmp_path / "cases.jsonl", [record(number) for number in range(3)])
+    fake.reply = lambda body: (status, {"error": "model not found"})
+    asked = BenchConfig(model="joco", engine="openai", url=fake.url)
+    with pytest.raises(InputError, match=f"refuses joco: HTTP {status}: .*not found") as told:
+        run(asked, cases, tmp_path / "run")
+    assert "JOCO_MLX_API_KEY" in told.value.hint
+    assert len(fake.asked) == 1
+    fake.reply = lambda body: (200, openai_says("fix: close it"))
+    assert run(asked, cases, tmp_path / "run").metrics["errors"] == 0
+
+
+def test_elsewhere_the_address_is_part_of_the_name(fake: Fake, tmp_path: Path) -> None:
+    cases = write(tmp_path / "cases.jsonl", [record(0)])
+    fake.reply = lambda body: (200, openai_says("fix: close it"))
+    asked = BenchConfig(model="joco", engine="openai", url=fake.url)
+    run(asked, cases, tmp_path / "run")
+    with pytest.raises(ConflictError, match="a run with other model"):
+        run(replace(asked, url=f"{fake.url}/v1"), cases, tmp_path / "run")
