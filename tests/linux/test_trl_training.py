@@ -11,13 +11,13 @@ from rows_fixture import make_base, make_data
 from torch_fixture import difference, mlx_logits, note, peft, torch, torch_logits
 
 from joco_mlx.config import FuseConfig, TrainConfig
-from joco_mlx.errors import StoppedError, UsageError
+from joco_mlx.errors import InputError, StoppedError, UsageError
 from joco_mlx.export import export_run
 from joco_mlx.models.folder import open_folder
 from joco_mlx.models.load import load_model
 from joco_mlx.models.runs import open_run
 from joco_mlx.progress import Silent
-from joco_mlx.train.backends import dispatch, torch_model, torch_run
+from joco_mlx.train.backends import dispatch, torch_model, torch_run, torch_watch
 from joco_mlx.train.live_run import METRICS
 from joco_mlx.train.mlx_lora.step import rate_at
 
@@ -119,6 +119,14 @@ def test_one_fuse_finishes_it_and_says_what_nf4_means(folder: Path, tmp_path: Pa
     assert done.modelfile.is_file()
     (told,) = [text for text in notes.notes if "nf4" in text]
     assert "moves its weights by 9." in told
+
+
+def test_a_validation_loss_that_is_no_number_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_watch, "validation_loss", lambda *_: float("nan"))
+    with pytest.raises(InputError, match="The validation loss became nan after step 3") as problem:
+        dispatch.train(config(folder, "diverged"))
+    assert "--learning-rate (it is 0.01)" in problem.value.hint
+    assert all(line["step"] <= 3 and "val_loss" not in line for line in lines(folder / "diverged"))
 
 
 @pytest.fixture

@@ -166,6 +166,19 @@ def test_a_loss_that_is_no_number_names_step_and_record(tmp_path, batch_size):
     assert made.done == 2
 
 
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")], ids=str)
+def test_a_validation_loss_that_is_no_number_ends_the_run_unsaved(tmp_path, monkeypatch, loss):
+    """The step's own loss comes before its update, so that validation is the first to see what the update broke."""
+    monkeypatch.setattr(loop, "validation_loss", lambda *_: loss)
+    made, journal = work(tmp_path), Journal()
+    with pytest.raises(InputError, match=f"The validation loss became {loss} after step 4") as problem:
+        run_steps(made, journal, Silent(), lambda: False)
+    assert "--learning-rate (it is 0.01)" in problem.value.hint
+    assert [line["step"] for line in journal] == [1, 2, 3, 4]
+    assert made.reached.best is None
+    assert checkpoints(tmp_path / "checkpoints") == []
+
+
 def first_factors(made):
     tensors = trees.tree_flatten(made.step.model.trainable_parameters())
     return [(name, array) for name, array in tensors if name.endswith("lora_a")]

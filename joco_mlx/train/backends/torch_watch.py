@@ -27,6 +27,7 @@ from joco_mlx.train.backends.trl import Decision, OrderedTrainer, Taken, peak_by
 from joco_mlx.train.examples import Example
 from joco_mlx.train.live_run import LiveRun
 from joco_mlx.train.mlx_lora.checkpoint import Best, Reached
+from joco_mlx.train.mlx_lora.loop import require_finite_validation
 from joco_mlx.train.plan import Prepared
 
 POSITION = "joco-mlx-position.json"
@@ -120,6 +121,7 @@ class Watch:
         if not (examples and self._due(self.prepared.config.eval_every)):
             return {}
         loss = validation_loss(self.trainer, examples)
+        require_finite_validation(loss, self.reached.step, self.prepared.config.learning_rate)
         self.run.write({"step": self.reached.step, "val_loss": loss, "val_records": len(examples)})
         best = self.reached.best
         if best is None or loss < best.val_loss:

@@ -124,7 +124,7 @@ def run_steps(work: Work, journal: Journal, progress: Progress, stopped: Callabl
         False when `stopped` ended it.
 
     Raises:
-        InputError: A loss or gradient is not finite. The records of the step are named.
+        InputError: A loss, gradient or validation loss is not finite. The records of a training step are named.
         MachineError: The disk is full.
     """
     title = f"Training from step {work.done}" if work.done else "Training"
@@ -157,6 +157,15 @@ def validation_loss(model: Any, batches: Iterable[Batch], trunk: Trunk | None = 
     model.train()
     total, tokens = team.total(total, tokens)
     return total / tokens
+
+
+def require_finite_validation(loss: float, step: int, learning_rate: float) -> None:
+    """Raise InputError when the validation loss after `step` steps is no number: then the last update broke the model."""
+    if not math.isfinite(loss):
+        raise InputError(
+            f"The validation loss became {loss} after step {step}.",
+            f"Begin another run with a lower --learning-rate (it is {learning_rate:g}).",
+        )
 
 
 def peak_bytes() -> int:
@@ -232,6 +241,7 @@ def _validated(work: Work, journal: Journal, progress: Progress) -> dict[str, fl
     own = work.step.team.share(work.validation)
     with task(progress, "Validating", len(own), "batches") as shown:
         loss = validation_loss(work.step.model, _watched(own, work, shown), work.step.trunk, work.step.team)
+    require_finite_validation(loss, work.done, work.config.learning_rate)
     records = sum(len(batch.names) for batch in work.validation)
     journal.write({"step": work.done, "val_loss": loss, "val_records": records})
     work.judge(loss)
