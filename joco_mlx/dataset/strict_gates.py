@@ -13,13 +13,14 @@ from joco_mlx.dataset import gates
 from joco_mlx.dataset.candidate import Candidate
 from joco_mlx.dataset.gates import Gate
 
+# Each run of words and of digits can be read in one way only, or a long subject line costs the square of its length.
 _RELEASE = re.compile(
-    r"(?:cut |publish |prepare |tag |bump |new |next |start )*(?:the |a |for |next |new )*"
+    r"(?:cut |publish |prepare |tag |bump |new |next |start )*(?:(?:the |a |for )(?:the |a |for |next |new )*)?"
     r"(?:pre-?)?(?:release|publish(?:ing)?|versions?|changelogs?)\b.*"
-    r"|v?\d+\.\d+(?:\.\d+)?\S*(?: release)?|release .*|.*\bchangelog for v?\d.*|back to (?:dev|snapshot).*",
+    r"|v?\d+\.\d\S*(?: release)?|release .*|.*\bchangelog for v?\d.*|back to (?:dev|snapshot).*",
     re.IGNORECASE,
 )
-_ONLY_A_VERSION = re.compile(r"(?:\S+ )?(?:to )?v?\d+\.\d+\.\d+\S*")
+_ONLY_A_VERSION = re.compile(r"(?:\S+ )?(?:to )?v?\d+\.\d+\.\d\S*")
 _RELEASE_SCOPES = frozenset({"release", "releases", "version", "changelog", "master", "main"})
 _BUMP = re.compile(
     r"(?:(?:auto-?)?(?:bump|update|upgrade|pin|roll|renovate|refresh|sync)s?|lock file maintenance)\b"

@@ -1,5 +1,7 @@
 """Who may not become a record: every gate with what it rejects and what it must let in."""
 
+import time
+
 import pytest
 
 from joco_mlx.commit.record import INSTRUCTION, Metadata, Record
@@ -7,6 +9,7 @@ from joco_mlx.config import CurateConfig
 from joco_mlx.dataset.candidate import Candidate
 from joco_mlx.dataset.gates import GATES, SUBJECT_CHARS, first_reason
 from joco_mlx.dataset.git_stream import Commit
+from joco_mlx.dataset.strict_gates import is_release
 
 LIMITS = CurateConfig()
 PATCH = (
@@ -82,6 +85,30 @@ def test_the_suffix_of_a_pull_request_does_not_count() -> None:
     assert candidate.header == subject
     assert first_reason(candidate, LIMITS) is None
     assert first_reason(Candidate(f"{subject} (#1234)", PATCH), LIMITS) == "long-subject"
+
+
+@pytest.mark.parametrize(
+    ("description", "release"),
+    [
+        ("prepare the next release", True),
+        ("bump the new version", True),
+        ("publish the docs", True),
+        ("1.2.3", True),
+        ("v1.2.3-rc.1 release", True),
+        ("1.2", True),
+        ("read the next line", False),
+        ("1.2.3 is what we need", False),
+    ],
+)
+def test_releases(description: str, release: bool) -> None:
+    assert is_release(Candidate(f"chore: {description}", PATCH), LIMITS) is release
+
+
+def test_a_long_subject_line_costs_no_square_of_its_length() -> None:
+    began = time.process_time()
+    for description in ("new " * 20_000, "1.1." + "1" * 60_000 + " x"):
+        assert not is_release(Candidate(f"chore: {description}", PATCH), LIMITS)
+    assert time.process_time() - began < 20  # each took forty seconds when it did
 
 
 def filled(chars: int) -> str:
