@@ -5,7 +5,7 @@ hashes. Leaves bringing repositories here to `sources`, and cutting them into sh
 """
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +57,9 @@ def pin(wanted: Sequence[Wanted], config: BuildConfig, mirrors: Path | None, pro
             raise InputError(f"{item.place} is named twice.", "Name each repository once.")
         name = _free_name(source, taken)
         taken[name] = git_dir
-        revision = _resolved(source, item.revision or config.revision)
-        head = next(word for word in revision.split() if not word.startswith("^"))
-        yield Pinned(name, folder, git_dir, head, revision, item.licence)
+        hashes = _resolved(source, item.revision or config.revision)
+        head = next(word for word in hashes if not word.startswith("^"))
+        yield Pinned(name, folder, git_dir, head, " ".join(hashes), item.licence)
 
 
 def _free_name(source: Source, taken: Collection[str]) -> str:
@@ -70,10 +70,22 @@ def _free_name(source: Source, taken: Collection[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _resolved(source: Source, revision: str) -> str:
-    done = source.git.run("rev-parse", "--revs-only", *(word for word in revision.split() if word[0] != "-"))
-    if done.code != 0 or not done.stdout.strip():
+def _resolved(source: Source, revision: str) -> list[str]:
+    """Return the hashes of commits that a revision means, also where it names tags of them."""
+    named = _hashes(source, (word for word in revision.split() if word[0] != "-"))
+    commits = _hashes(source, (f"{word}^{{commit}}" for word in named))
+    if not commits:
         raise InputError(
             f"{source.folder} has no commit {revision!r}.", f"See what there is: git -C {source.folder} log --all"
         )
-    return " ".join(done.stdout.decode("ascii").split())
+    if all(word.startswith("^") for word in commits):
+        raise InputError(
+            f"The revision {revision!r} of {source.folder} only leaves commits out.",
+            f"Say where to begin as well: --rev 'HEAD {revision}'",
+        )
+    return commits
+
+
+def _hashes(source: Source, words: Iterable[str]) -> list[str]:
+    done = source.git.run("rev-parse", "--revs-only", *words)
+    return done.stdout.decode("ascii").split() if done.code == 0 else []

@@ -44,3 +44,24 @@ def test_one_repository_counts_once(tmp_path: Path) -> None:
     wanted = clones(tmp_path, "https://h.example/ann/docs", "https://h.example/bob/docs")
     with pytest.raises(InputError, match=r"1/\.\./1 is named twice"):
         pinned(*wanted, Wanted(f"{wanted[1].place}/../1"))
+
+
+def test_a_tag_means_the_commit_that_it_names(repository: Repository) -> None:
+    first, second = (repository.commit(f"fix: {number}", {"a.py": f"{number}\n"}) for number in (1, 2))
+    for name, commit in (("v1", first), ("v2", second)):
+        repository.git("tag", "--annotate", "--message=made", name, commit)
+    repository.git("tag", "--annotate", "--message=no commit", "tree", "HEAD^{tree}")
+    wanted = Wanted(str(repository.folder))
+    assert [(item.head, item.revision) for item in pinned(wanted, revision="v1")] == [(first, first)]
+    assert [(item.head, item.revision) for item in pinned(wanted, revision="v1..v2")] == [
+        (second, f"{second} ^{first}")
+    ]
+    with pytest.raises(InputError, match="has no commit 'tree'"):
+        pinned(wanted, revision="tree")
+
+
+def test_a_revision_has_to_name_a_commit_to_begin_with(repository: Repository) -> None:
+    repository.commit("fix: one", {"a.py": "1\n"})
+    with pytest.raises(InputError, match=r"'\^main' of .* only leaves commits out") as caught:
+        pinned(Wanted(str(repository.folder)), revision="^main")
+    assert caught.value.hint == "Say where to begin as well: --rev 'HEAD ^main'"
