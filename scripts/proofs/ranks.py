@@ -2,7 +2,7 @@
 
 Compares the losses of two and four ranks with those of one process and the same batches; kills or stops a random rank and
 takes the time until none is left; and goes on with a killed run, whose adapters must be those of an undisturbed one bit for
-bit. Ends with 1 when anything differs or a rank is left.
+bit. Ends with 1 when anything differs, a rank is left, or the killed run was begun again in place of gone on with.
 """
 
 import argparse
@@ -108,6 +108,9 @@ def _resumed(folder: Path, config: TrainConfig) -> bool:
     broken = folder / "broken"
     _launched(folder, 2, _given(config, broken), blow=signal.SIGKILL, chance=random.Random(1))  # noqa: S311  (a moment)
     _launched(folder, 2, str(broken))
+    begun = [part["from_step"] for part in json.loads((broken / "run.json").read_text("utf-8"))["segments"]]
+    if not begun[-1]:  # one that begins again ends in the same adapters, too
+        sys.exit(f"The run that should have gone on began again: {begun}")
     return sha256(broken / "adapters" / "adapters.safetensors") == wanted
 
 
