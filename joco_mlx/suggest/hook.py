@@ -64,7 +64,7 @@ def install(repository: Path, *, limit_seconds: int = LIMIT_SECONDS) -> HookStat
     """Install the hook, or bring it up to date where it is; a hook that is there steps aside and runs first.
 
     Raises:
-        InputError: There is no repository with a work tree.
+        InputError: There is no repository with a work tree, or its hooks are switched off.
         ConflictError: Another hook took the place of ours, and one more waits behind ours.
         MachineError: The folder cannot be written.
     """
@@ -72,6 +72,7 @@ def install(repository: Path, *, limit_seconds: int = LIMIT_SECONDS) -> HookStat
     place = found.installed or found.path
     made_folder = not place.parent.exists() or (found.installed is not None and _made_folder(place))
     text = hook_script(settings=user_file(), limit_seconds=limit_seconds, made_folder=made_folder)
+    _refuse_no_folder(place.parent)
     with artifacts.telling_disk_errors(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         foreign = found.installed is None and os.path.lexists(place)
@@ -112,6 +113,16 @@ def uninstall(repository: Path) -> HookState:
         if made_folder and not any(found.path.parent.iterdir()):
             found.path.parent.rmdir()
     return state(repository)
+
+
+def _refuse_no_folder(folder: Path) -> None:
+    """Raise InputError where a file is in the way: core.hooksPath = /dev/null is how people switch hooks off."""
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise InputError(
+            f"git takes hooks from {folder}, which is no folder, so it runs none.",
+            "See who says so: git config --show-origin --get core.hooksPath",
+        )
 
 
 def _step_aside(found: HookState) -> None:

@@ -226,6 +226,18 @@ def test_another_users_repository_is_told_as_suggest_does(
         assert caught.value.hint.endswith(f"--add safe.directory {repository.folder.resolve()}")
 
 
+def test_hooks_that_are_switched_off_are_told(repository: Repository) -> None:
+    repository.git("config", "core.hooksPath", "/dev/null")
+    with pytest.raises(InputError, match=r"^git takes hooks from /dev/null, which is no folder") as caught:
+        hook.install(repository.folder)
+    assert caught.value.hint == "See who says so: git config --show-origin --get core.hooksPath"
+    assert hook.state(repository.folder).installed is None
+    repository.git("config", "core.hooksPath", "README/hooks")
+    repository.write("README", "")
+    with pytest.raises(InputError, match=r"^git takes hooks from .*/README/hooks, which is no folder"):
+        hook.install(repository.folder)
+
+
 def test_what_is_no_work_tree_is_told(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "bare.git"], check=True)
     for folder in (tmp_path, tmp_path / "bare.git"):
