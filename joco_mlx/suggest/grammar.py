@@ -70,7 +70,8 @@ class Form:
 
     def header_of(self, parts: Mapping[str, object]) -> str:
         """Return the header of what answers `schema`, brought into form where that is only a matter of spelling."""
-        scope = re.sub(r"[^A-Za-z0-9._-]+", "-", str(parts.get("scope") or "")).strip("-")
+        scope = str(parts.get("scope") or "")
+        scope = scope if scope in self.scopes else re.sub(r"[^A-Za-z0-9._-]+", "-", scope).strip("-")
         scope = f"({scope})" if scope and not self.forbids_scope else ""
         words = "".join(letter for letter in str(parts.get("description", "")) if " " <= letter <= "~").split()
         text = " ".join(words)

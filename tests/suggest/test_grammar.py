@@ -125,6 +125,14 @@ def test_fields_become_a_header(parts: dict[str, object], form: Form) -> None:
         assert is_valid(header) or parts["type"] not in form.types
 
 
+@pytest.mark.parametrize("scope", ["core", "a/b", "ui.kit"])
+def test_a_scope_that_is_listed_is_kept_as_it_is(scope: str) -> None:
+    form = FORMS["scopes"]
+    header = form.header_of({"type": "fix", "scope": scope, "description": "Close the file."})
+    assert header == f"fix({scope}): close the file"
+    assert form.admits(header)
+
+
 @pytest.mark.parametrize(
     ("header", "cut", "kept"),
     [
