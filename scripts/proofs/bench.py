@@ -8,14 +8,16 @@ section is shown and not written.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from claims import Claim, claims
 from results import ROOT, record
@@ -24,13 +26,14 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from judges.llama_server import LlamaServer  # type: ignore[import-not-found]
 
+from joco_mlx import artifacts
 from joco_mlx.bench.calibrate import calibrate
 from joco_mlx.bench.finished import Bench
 from joco_mlx.bench.run import run
 from joco_mlx.bench.summary import number, table
 from joco_mlx.config import BenchConfig, FuseConfig
 from joco_mlx.export import export_run
-from joco_mlx.models.runs import Run, open_run
+from joco_mlx.models.runs import RUN_FILE, Run, open_run
 from joco_mlx.progress import Silent
 from joco_mlx.suggest.type_prior import TypePrior
 
@@ -39,6 +42,8 @@ CALIBRATED = 600
 """Held-out records that the prior of types is fitted to."""
 MAX_TOKENS = 48
 """No header is longer; an untuned model writes to any limit."""
+DIGITS = 12
+"""Of a SHA-256, in the names of what is made once and kept below --out."""
 BASELINES = ("majority", "paths", "style", "tfidf", "neighbour")
 COLUMNS = (
     "",
@@ -100,13 +105,14 @@ def everything(tuned: Run, train: Path, prior: Path, maximum: int | None, out: P
     def config(model: str, **more: object) -> BenchConfig:
         return BenchConfig(model=model, train=train, max_cases=maximum, max_tokens=MAX_TOKENS, allow_leak=True, **more)  # type: ignore[arg-type]
 
+    gguf = exported(tuned, out)
     return [
         *(Asked(f"baseline:{name}", config(f"baseline:{name}")) for name in BASELINES),
         Asked("tuned", config(str(tuned.folder))),
         Asked("tuned, constrained", config(str(tuned.folder), constrained=True)),
         Asked("tuned, type first", config(str(tuned.folder), type_prior=prior)),
         Asked("tuned, 3 types tried", config(str(tuned.folder), type_prior=prior, tried_types=3)),
-        Asked("GGUF", config("gguf", engine="openai", like=str(tuned.folder)), exported(tuned, out)),
+        Asked("GGUF", config(f"gguf-{made_of(gguf)}", engine="openai", like=str(tuned.folder)), gguf),
         Asked("base", config(tuned.base.path, like=str(tuned.folder))),
         Asked("base, two-step", config(tuned.base.path, like=str(tuned.folder), prompt="two-step")),
         Asked("base, baseline-v1", config(tuned.base.path, like=str(tuned.folder), prompt="baseline-v1")),
@@ -114,8 +120,8 @@ def everything(tuned: Run, train: Path, prior: Path, maximum: int | None, out: P
 
 
 def fitted(tuned: Run, train: Path, cases: Path, out: Path) -> Path:
-    """Return the run's prior of types, fitted once on held-out records."""
-    path = out / "types.json"
+    """Return the run's prior of types, fitted once on held-out records; its name says to what and on what."""
+    path = out / f"types-{made_of(*weights(tuned), train / 'train.jsonl', cases)}.json"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         config = BenchConfig(model=str(tuned.folder), train=train, max_cases=CALIBRATED, allow_leak=True)
@@ -124,28 +130,46 @@ def fitted(tuned: Run, train: Path, cases: Path, out: Path) -> Path:
 
 
 def exported(tuned: Run, out: Path) -> Path:
-    """Return the run's GGUF, made once."""
-    path = out / "gguf" / "joco.gguf"
+    """Return the run's GGUF, made once; its folder's name says of which weights."""
+    path = out / f"gguf-{made_of(*weights(tuned))}" / "joco.gguf"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         export_run(FuseConfig(out=path.parent), tuned)
     return path
 
 
+def weights(tuned: Run) -> tuple[Path, Path]:
+    """Return what a run's answers come from: its adapter, and what it says of its base and its settings."""
+    return tuned.adapter / "adapters.safetensors", tuned.folder / RUN_FILE
+
+
+def made_of(*files: Path) -> str:
+    """Return a name for the contents of files."""
+    return hashlib.sha256(" ".join(map(artifacts.sha256, files)).encode()).hexdigest()[:DIGITS]
+
+
 def ask(asked: Asked, cases: Path, out: Path) -> Bench:
     """Ask one of them every case; a finished one is only opened."""
     folder = out / asked.name.replace(":", "-").replace(", ", "-")
     began = time.monotonic()
-    finished = (folder / "manifest.json").is_file()
-    with LlamaServer(asked.gguf) if asked.gguf and not finished else nullcontext() as server:
-        config = asked.config
-        if server is not None:
-            config = BenchConfig(**{**vars(config), "url": server.url})
-        bench = run(config, cases, folder, progress=Silent())
+    with served(asked, folder) as url:
+        bench = run(replace(asked.config, url=url), cases, folder, progress=Silent())
     print(
         f"{asked.name}: {bench.metrics['cases']} cases, {time.monotonic() - began:,.0f} s", file=sys.stderr, flush=True
     )
     return bench
+
+
+@contextmanager
+def served(asked: Asked, folder: Path) -> Iterator[str | None]:
+    """Serve a GGUF while cases are left to ask, where a killed run was served: the address is part of what it is."""
+    document = folder / "bench.json"
+    url = json.loads(document.read_text("utf-8"))["model"].get("url") if document.is_file() else None
+    if asked.gguf is None or (folder / "manifest.json").is_file():
+        yield url
+        return
+    with LlamaServer(asked.gguf, port=urlsplit(url).port if url else 0) as server:
+        yield server.url
 
 
 def report(benches: Mapping[str, Bench], found: Sequence[Claim], tuned: Run, cases: Path, prior: TypePrior) -> str:

@@ -20,6 +20,7 @@ from joco_mlx.bench.results import Result
 from joco_mlx.bench.scores import judge
 from joco_mlx.commit.record import INSTRUCTION, Metadata, Record, write_records
 from joco_mlx.models.folder import open_folder
+from joco_mlx.models.runs import open_run
 
 ABOUT = Metadata(
     id="x", repository="tool", commit_hash="0" * 40, author="0" * 16, type="fix", scope=None, quality_score=90
@@ -103,6 +104,34 @@ def test_the_section_says_failures_first(claims: ModuleType, tmp_path: Path, mon
     made = benches(tmp_path, [f"fix: close the socket {number}" for number in range(12)])
     name, valid, *_, seconds = proof.row("tuned", made["tuned"])
     assert (name, valid.partition(" ")[0], seconds) == ("tuned", "1.000", "0.25")
+
+
+def test_what_is_kept_is_kept_for_its_run_and_its_records_only(
+    claims: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Callable[..., Path]
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))  # puts back what the proof adds to the path
+    monkeypatch.setitem(sys.modules, "results", load("results", monkeypatch))
+    monkeypatch.setitem(sys.modules, "claims", claims)
+    proof = load("bench", monkeypatch)
+    made = []
+    monkeypatch.setattr(
+        proof, "calibrate", lambda config, cases, path, with_words: made.append(artifacts.write_text(path, ""))
+    )
+    monkeypatch.setattr(
+        proof, "export_run", lambda config, run: made.append(artifacts.write_text(config.out / "joco.gguf", ""))
+    )
+    base = open_folder(tiny_model("qwen2"))
+    first, second = (open_run(make_run(tmp_path / f"run{size}", base, max_seq_length=size)) for size in (256, 512))
+    (tmp_path / "train.jsonl").write_text("what was trained on")
+    here, there = tmp_path / "here.jsonl", tmp_path / "there.jsonl"
+    for cases in (here, there):
+        cases.write_text(cases.name)
+    out = tmp_path / "out"
+    priors = [proof.fitted(run, tmp_path, cases, out) for run in (first, second) for cases in (here, there, here)]
+    ggufs = [proof.exported(run, out) for run in (first, second, first)]
+    assert (len(set(priors)), len(set(ggufs)), len(made)) == (4, 2, 6)
+    (tmp_path / "train.jsonl").write_text("and more")
+    assert proof.fitted(first, tmp_path, here, out) not in priors
 
 
 @pytest.mark.usefixtures("llama_server_wheel")
