@@ -19,10 +19,13 @@ SUBJECT_CHARS = 72
 _LEAKING_WORDS = 3
 
 _BOT = re.compile(
-    r"\[bot\]|\bbot\b|[a-z]bot <|-bot\b|\b(?:renovate|dependabot|greenkeeper|semantic-release|release-please|snyk|imgbot"
-    r"|allcontributors|pre-commit-ci|weblate|crowdin|copybara|github-actions?|yoshi-automation|gcf-owl|autofix)",
+    r"\[bot\]|\bbot\b|_bot\b|(?<!\.)\brobot\b|(?-i:[a-z]Bot\b)|^\S*[a-z]bot(?= <|$)"
+    r"|\b(?:renovate|dependabot|greenkeeper|semantic-release|release-please|snyk|imgbot|allcontributors|pre-commit-ci"
+    r"|weblate|crowdin|copybara|github-actions?|yoshi-automation|gcf-owl|autofix)\b",
     re.IGNORECASE,
 )
+"""Looked for in what is left of an author without the e-mail's host; only a lone name may end in `bot`, as `Talbot` does."""
+_HOST = re.compile(r"@[^\s<>]*")
 
 Rejects: TypeAlias = Callable[[Candidate, CurateConfig], bool]
 
@@ -45,7 +48,7 @@ def is_root(candidate: Candidate, _limits: CurateConfig) -> bool:
 
 def is_by_bot(candidate: Candidate, _limits: CurateConfig) -> bool:
     """Programs write the same few messages over and over."""
-    return _BOT.search(candidate.author) is not None
+    return _BOT.search(_HOST.sub("", candidate.author)) is not None
 
 
 def is_unconventional(candidate: Candidate, _limits: CurateConfig) -> bool:

@@ -40,6 +40,13 @@ def test_roots() -> None:
         "semantic-release-bot <semantic-release-bot@martynus.net>",
         "GitHub Actions <github-actions@github.com>",
         "angular-robot <angular-robot@google.com>",
+        "Kubernetes Prow Robot <k8s-ci-robot@users.noreply.github.com>",
+        "goreleaserbot",
+        "Release CodecovBot <ci@codecov.io>",
+        "ci_bot <ci@x.org>",
+        "snyk-test <snyk-test@snyk.io>",
+        "dependabot-preview <support@dependabot.com>",
+        "1+pre-commit-ci[bot]@users.noreply.github.com",
     ],
 )
 def test_bots(author: str) -> None:
@@ -52,6 +59,12 @@ def test_bots(author: str) -> None:
         "Abbott <a@bottle.org>",
         "Bothilde <b@x.org>",
         "Snyder <s@x.org>",
+        "Marie Talbot <marie.talbot@x.org>",
+        "Jane Roe <jane@snyk.io>",
+        "Jane Roe <jane@bot.company.com>",
+        "jane@renovate.company.com",
+        "Ann Crowdinger <ann@x.org>",
+        "Ann Roe <roe.robot@x.org>",
         "GitHub User <1+user@users.noreply.github.com>",
     ],
 )
