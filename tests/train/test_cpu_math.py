@@ -64,6 +64,18 @@ def test_causal_attention_is_mlxs(length, heads, groups):
     assert max(map(largest_difference, own, reference)) < 5e-6
 
 
+@pytest.mark.parametrize("nats", [100.0, 200.0, 1e4, 1e20])
+def test_no_score_in_the_future_is_high_enough_to_be_seen(nats):
+    """The first query's own key scores 0, the second's `nats`."""
+    queries, keys = mx.zeros((1, 1, 2, 2)), mx.zeros((1, 1, 2, 2))
+    queries[0, 0, 0, 0], keys[0, 0, 1, 0] = nats, 1.0
+    values = mx.array([[[[1.0, 2.0], [5.0, 6.0]]]])
+    assert cpu_math.causal_attention(queries, keys, values, 1.0)[0, 0, 0].tolist() == [1.0, 2.0]
+    seen = mx.grad(lambda values: cpu_math.causal_attention(queries, keys, values, 1.0)[0, 0, 0].sum())(values)
+    assert seen[0, 0, 0].tolist() == [1.0, 1.0]
+    assert mx.abs(seen[0, 0, 1]).max().item() < 1e-30
+
+
 def test_attention_looks_at_nothing_in_the_future():
     queries, keys, values = (mx.random.normal((1, 2, 100, 16), key=mx.random.key(n)) for n in range(3))
     before = cpu_math.causal_attention(queries, keys, values, 0.25)[:, :, :70]

@@ -15,6 +15,7 @@ from joco_mlx.models.compute import mx
 QUERY_BLOCK = 64
 _LOG2_E = math.log2(math.e)
 _LEAST_EXPONENT = -126.0  # below it float32 has no normal numbers
+_NEVER = -1e30  # far below any score, and finite
 # 2^f for f in [-1/2, 1/2], highest power first; S. Moshier, Cephes, exp2f.c. Relative error below 1.2e-7.
 _POWERS = (1.535336188e-4, 1.339887440e-3, 9.618437357e-3, 5.550332471e-2, 2.402264791e-1, 6.931472028e-1, 1.0)
 
@@ -82,9 +83,9 @@ def _block_attention(queries: Any, keys: Any, values: Any, future: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _future(start: int, stop: int, shared: int) -> Any:
-    """Return [shared * (stop - start), stop]: far below zero where a key comes after its query, else 0."""
+    """Return [shared * (stop - start), stop]: below any score where a key comes after its query, else 0."""
     rows = mx.arange(start, stop)[:, None]
-    mask = mx.where(rows >= mx.arange(stop)[None], 0.0, 2 * _LEAST_EXPONENT)
+    mask = mx.where(rows >= mx.arange(stop)[None], 0.0, _NEVER)
     made = mx.tile(mask, (shared, 1))
     mx.eval(made)
     return made
