@@ -8,6 +8,7 @@ and bytes are the same count. Syntax: llguidance's `docs/syntax.md` (Lark, with 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from joco_mlx.commit.grammar import TYPES
 
@@ -17,6 +18,9 @@ SCOPE_CHARS = 24
 _BODY_CHARS = 100
 _TWICE = rf"({'|'.join(TYPES)})(\([^)]*\))?!?:.*"
 """A description that is a header itself: commitlint takes `fix: feat: x`, people do not."""
+_ONE_TYPE, _ONE_SCOPE = re.compile(r"\w{1,40}", re.ASCII), re.compile(r"[ -'*-~]{0,40}")
+_MOST_WORDS = 500
+"""Of one list of a foreign schema: a grammar of more takes long to make."""
 _SCOPE = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{SCOPE_CHARS - 1}}}"
 
 
@@ -60,6 +64,8 @@ class Form:
     def schema(self) -> dict[str, object]:
         """Return a JSON schema of a header's parts, for servers that know no grammar."""
         scope: dict[str, object] = {"type": "string", "maxLength": SCOPE_CHARS}
+        if self.needs_scope:
+            scope["minLength"] = 1
         if self.scopes:
             scope = {"enum": [*self.scopes, *([] if self.needs_scope else [""])]}
         parts: dict[str, object] = {"type": {"enum": list(self.types)}}
@@ -67,6 +73,28 @@ class Form:
             parts["scope"] = scope
         parts["description"] = {"type": "string", "maxLength": self.header_chars}
         return {"type": "object", "properties": parts, "required": list(parts)}
+
+    @classmethod
+    def of_schema(cls, schema: Mapping[str, Any]) -> "Form | None":
+        """Return the form whose `schema` this could be; None for one of something else, or that no header can meet."""
+        parts = schema.get("properties")
+        if not isinstance(parts, Mapping) or parts.keys() - {"scope"} != {"type", "description"}:
+            return None
+        if not all(isinstance(part, Mapping) for part in parts.values()):
+            return None
+        types, scope = _listed(parts["type"], _ONE_TYPE), parts.get("scope", {})
+        scopes, longest = _listed(scope, _ONE_SCOPE), parts["description"].get("maxLength", HEADER_CHARS)
+        if not types or scopes is None or scopes == ("",) or not isinstance(longest, int):
+            return None
+        form = cls(
+            types,
+            tuple(filter(None, scopes)),
+            needs_scope="" not in scopes if scopes else bool(scope.get("minLength")),
+            forbids_scope="scope" not in parts,
+            header_chars=min(HEADER_CHARS, longest),
+        )
+        needed = max(map(len, types)) + max(map(len, scopes), default=0) + len("(): a")
+        return form if form.header_chars >= needed else None
 
     def header_of(self, parts: Mapping[str, object]) -> str:
         """Return the header of what answers `schema`, brought into form where that is only a matter of spelling."""
@@ -86,6 +114,15 @@ class Form:
         if (was_cut or len(header) > room) and kept.partition(": ")[2].count(" ") > 1:
             kept = kept.rpartition(" ")[0]
         return kept.rstrip(" .,;:")
+
+
+def _listed(part: Mapping[str, Any], word: re.Pattern[str]) -> tuple[str, ...] | None:
+    """Return the words that a part of a schema lists, () where it lists none; None where they cannot be in a header."""
+    words = part.get("enum", [])
+    if not isinstance(words, list) or len(words) > _MOST_WORDS:
+        return None
+    fits = all(isinstance(one, str) and word.fullmatch(one) for one in words)
+    return tuple(words) if fits else None
 
 
 def _escaped(word: str) -> str:

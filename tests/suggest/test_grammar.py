@@ -1,10 +1,12 @@
 """The form that decoding cannot leave, held against commitlint's verdicts."""
 
+import json
 import random
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +125,40 @@ def test_fields_become_a_header(parts: dict[str, object], form: Form) -> None:
     description = str(parts["description"])
     if description[:1].isascii() and description.isalpha() and description.isascii() and not form.needs_scope:
         assert is_valid(header) or parts["type"] not in form.types
+
+
+@pytest.mark.parametrize("form", [*FORMS.values(), Form(scopes=("core",)), Form(needs_scope=True)])
+def test_a_schema_is_read_back_as_its_form(form: Form) -> None:
+    said_by_a_schema = replace(form, subject_chars=None, body=False)
+    assert Form.of_schema(json.loads(json.dumps(form.schema()))) == said_by_a_schema
+
+
+TYPE, TEXT = {"enum": ["fix"]}, {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        None,
+        [],
+        {},
+        {"type": TYPE},
+        {"type": TEXT, "description": TEXT},
+        {"type": {"enum": []}, "description": TEXT},
+        {"type": {"enum": [1]}, "description": TEXT},
+        {"type": {"enum": ["a b"]}, "description": TEXT},
+        {"type": {"enum": ["fix\nSTART: /.*/"]}, "description": TEXT},
+        {"type": {"enum": [f"t{number}" for number in range(1_000)]}, "description": TEXT},
+        {"type": TYPE, "scope": {"enum": ["a(b"]}, "description": TEXT},
+        {"type": TYPE, "scope": {"enum": [""]}, "description": TEXT},
+        {"type": TYPE, "scope": 3, "description": TEXT},
+        {"type": TYPE, "description": {"type": "string", "maxLength": 5}},
+        {"type": TYPE, "description": {"type": "string", "maxLength": "long"}},
+        {"type": TYPE, "description": TEXT, "body": TEXT},
+    ],
+)
+def test_a_schema_of_something_else_is_no_form(parts: object) -> None:
+    assert Form.of_schema({"type": "object", "properties": parts}) is None
 
 
 @pytest.mark.parametrize("scope", ["core", "a/b", "ui.kit"])
