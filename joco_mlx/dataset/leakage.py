@@ -7,7 +7,7 @@ import bisect
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 
 from joco_mlx.commit.diff import parse_diff
 from joco_mlx.commit.record import Record
@@ -127,10 +127,15 @@ def _has_author(record: Record) -> bool:
 
 
 def _moment(record: Record) -> datetime | None:
+    """Return when a record was written; None when it does not say.
+
+    The first year and the last one are no dates (Go writes an unset one as 0001-01-01), and have no days around them.
+    """
     try:
-        return None if record.metadata.authored_at is None else datetime.fromisoformat(record.metadata.authored_at)
+        moment = None if record.metadata.authored_at is None else datetime.fromisoformat(record.metadata.authored_at)
     except ValueError:  # the schema lets the 31st of February pass
         return None
+    return moment if moment and moment.year not in (MINYEAR, MAXYEAR) else None
 
 
 def _moments_of_changes(records: Sequence[Record]) -> dict[tuple[str, str, str], list[datetime]]:

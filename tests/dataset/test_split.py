@@ -90,6 +90,14 @@ def test_nobody_continues_in_validation_what_stands_in_training() -> None:
     assert author_file_leakage(made.train, made.validation) == (0.0, "")
 
 
+@pytest.mark.parametrize("unset", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_a_date_that_was_never_set_is_none(unset: str) -> None:
+    unknown = [record(number, author="a" * 16, authored_at=unset) for number in range(4)]
+    assert author_file_leakage(unknown[:2], unknown[2:])[0] is None
+    made = split([*unknown, record(9, author="a" * 16)], CurateConfig(profile="many-repositories"))
+    assert len(list(made.records())) == 5
+
+
 def test_a_single_repository_has_no_test_split() -> None:
     records = [record(n, author=f"{n:016x}") for n in range(10)]
     made = split(records, CurateConfig(profile="many-repositories", test_share=0.2))
