@@ -57,6 +57,10 @@ def test_an_unknown_setting_names_the_file_and_the_known_ones() -> None:
         ("learning_rate", 2),
         ("dropout", 1),
         ("layers", 0),
+        ("epochs", 0),
+        ("epochs", "inf"),
+        ("epochs", "nan"),
+        ("alpha", "inf"),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: object) -> None:

@@ -70,11 +70,11 @@ class TrainConfig:
         for name in ("steps", "batch_size", "grad_accumulation", "rank", "save_every", "log_every", "eval_every"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1")
-        require(self.epochs is None or self.epochs > 0, "epochs", self.epochs, "more than 0")
+        require(self.epochs is None or 0 < self.epochs < math.inf, "epochs", self.epochs, "a finite number above 0")
         require(self.max_seq_length >= 2 * ANSWER_TOKENS, "max_seq_length", self.max_seq_length, "at least 256")
         require(0 < self.learning_rate < 1, "learning_rate", self.learning_rate, "between 0 and 1")
         require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "0 or more")
-        require(self.alpha > 0, "alpha", self.alpha, "more than 0")
+        require(0 < self.alpha < math.inf, "alpha", self.alpha, "a finite number above 0")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
         require(self.layers == -1 or self.layers >= 1, "layers", self.layers, "-1 (all) or at least 1")
         require(bool(self.target_modules), "target_modules", "", "one or more names")
