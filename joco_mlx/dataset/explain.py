@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from joco_mlx.commit.neutral import neutralise
 from joco_mlx.config import BuildConfig
 from joco_mlx.dataset import quality
 from joco_mlx.dataset.candidate import Candidate
@@ -32,7 +33,7 @@ class Explanation:
 
     commit: str
     header: str
-    """The first line as a record would have it."""
+    """The first line as a record would have it, but without what a terminal would obey."""
     reason: str | None
     """The code of the gate that rejects it; None when it would be let in."""
     meaning: str
@@ -64,7 +65,10 @@ def explain(repo: Path, commit: str, config: BuildConfig) -> Explanation:
         raise InputError(f"{name[:12]} is a merge, which is never read.", "Name a commit that it brought in.")
     item = next(iter(read_commits(source.git, [name])))
     if isinstance(item, Skipped):
-        raise InputError(f"{name[:12]} cannot be read: {item.detail}.", f"Try: git -C {repo} fsck")
+        hint = (
+            f"Try: git -C {repo} fsck" if item.reason == "unreadable" else "A build skips it too; name another commit."
+        )
+        raise InputError(f"{name[:12]} cannot be read: {item.detail}.", hint)
     return explain_commit(item, config, is_root=not parents)
 
 
@@ -80,9 +84,8 @@ def explain_commit(item: Commit, config: BuildConfig, *, is_root: bool = False) 
     found = quality.score(candidate)
     rules = tuple(Rule(rule, given, _first_line(rule)) for rule, given in found.points)
     meaning = "" if reason is None else meanings[reason]
-    return Explanation(
-        item.hash, clean.message, reason, meaning, rules, found.total, config.minimum_score, dict(clean.masked)
-    )
+    header = neutralise(clean.message)
+    return Explanation(item.hash, header, reason, meaning, rules, found.total, config.minimum_score, dict(clean.masked))
 
 
 def _first_line(rule: str) -> str:

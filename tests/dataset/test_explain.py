@@ -59,6 +59,21 @@ def test_a_merge_and_an_unknown_commit_are_told(history: Repository) -> None:
         explain(history.folder, "nowhere", BuildConfig())
 
 
+def test_what_a_terminal_would_obey_is_not_shown(history: Repository) -> None:
+    history.commit("fix: keep \x1b[2J\x1b]0;pwned\x07 values", {"src/a.py": "kept\n"})
+    done = CliRunner().invoke(app, ["dataset", "explain", str(history.folder), "HEAD"])
+    assert done.exit_code == 0, done.output
+    assert "keep \ufffd[2J\ufffd]0;pwned\ufffd values" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_a_commit_that_is_too_large_is_not_blamed_on_the_repository(history: Repository) -> None:
+    history.commit("feat: add everything", {"data.txt": f"{'x' * 99}\n" * 10_100})
+    with pytest.raises(InputError, match="bytes") as raised:
+        explain(history.folder, "HEAD", BuildConfig())
+    assert raised.value.hint == "A build skips it too; name another commit."
+
+
 def test_the_command_prints_the_rules(history: Repository) -> None:
     done = CliRunner().invoke(app, ["dataset", "explain", str(history.folder), "HEAD"])
     assert done.exit_code == 0, done.output
