@@ -41,7 +41,7 @@ class Explanation:
     score: int
     minimum_score: int
     masked: dict[str, int]
-    """Kind of address -> how many would be masked."""
+    """Kind of address -> how many would be masked; empty when a gate rejects the commit before that is looked at."""
 
     def to_json(self) -> dict[str, Any]:
         """Return everything under stable names."""
@@ -78,8 +78,10 @@ def explain_commit(item: Commit, config: BuildConfig, *, is_root: bool = False) 
     candidate = Candidate.of_commit(trimmed, is_root=is_root)
     limits = config.limits("single-repository")
     gates = (*header_gates(english_only=config.english_only), *PATCH_GATES)
-    clean = scrub(candidate.patch, candidate.header)
-    reason = first_reason(candidate, limits, gates) or (REASON if clean.is_leak else None)
+    reason = first_reason(candidate, limits, gates)
+    # What a gate rejects may have any length: only its header is scrubbed, to be shown.
+    clean = scrub("" if reason else candidate.patch, candidate.header)
+    reason = reason or (REASON if clean.is_leak else None)
     meanings = {gate.reason: gate.meaning for gate in gates} | LATER_MEANINGS
     found = quality.score(candidate)
     rules = tuple(Rule(rule, given, _first_line(rule)) for rule, given in found.points)

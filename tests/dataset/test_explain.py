@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from joco_mlx.cli.main import app
 from joco_mlx.config import BuildConfig
+from joco_mlx.dataset import explain as explain_module
 from joco_mlx.dataset import quality
 from joco_mlx.dataset.explain import explain, explain_commit
 from joco_mlx.dataset.git_stream import Commit, read_commits
@@ -65,6 +66,21 @@ def test_what_a_terminal_would_obey_is_not_shown(history: Repository) -> None:
     assert done.exit_code == 0, done.output
     assert "keep \ufffd[2J\ufffd]0;pwned\ufffd values" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_secrets_are_looked_for_in_what_the_gates_let_in(history: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+    real = explain_module.scrub
+    monkeypatch.setattr(
+        explain_module, "scrub", lambda patch, text: (searched.append(len(patch)), real(patch, text))[1]
+    )
+    history.commit("fix(store): keep ada@company.com alive", {"src/a.py": "kept = 1\n" * 2_000})
+    found = explain(history.folder, "HEAD", BuildConfig())
+    assert (found.reason, found.header) == ("long-diff", "fix(store): keep user1@example.com alive")
+    assert searched == [0]
+    history.commit("fix(store): drop the key of the store", {"src/b.py": f"store_key = '{'AKIA' + 'Q' * 16}'\n" * 3})
+    assert explain(history.folder, "HEAD", BuildConfig(minimum_score=0)).reason == "secret"
+    assert len(searched) == 2
 
 
 def test_a_commit_that_is_too_large_is_not_blamed_on_the_repository(history: Repository) -> None:
