@@ -179,6 +179,25 @@ def test_a_validation_loss_that_is_no_number_ends_the_run_unsaved(tmp_path, monk
     assert checkpoints(tmp_path / "checkpoints") == []
 
 
+def test_of_a_gradient_that_is_no_number_nothing_is_kept(tmp_path, monkeypatch):
+    """The update is applied, and the run ends before the broken adapters reach the disk."""
+    made = work(tmp_path, replace(CONFIG, save_every=1), validation=[])
+    update = made.step.update
+
+    def broken():
+        if made.done == 2:
+            made.step._gradients = trees.tree_map(lambda array: array * float("nan"), made.step._gradients)
+        return update()
+
+    monkeypatch.setattr(made.step, "update", broken)
+    with pytest.raises(InputError, match="The gradient became nan in step 3, at one of the records"):
+        trained(made)
+    assert all(mx.isnan(array).all() for array in adapter_tensors(made.step.model).values())
+    assert [path.name for path in checkpoints(tmp_path / "checkpoints")] == ["step-000001", "step-000002"]
+    stored = mx.load(str(tmp_path / "adapters" / "adapters.safetensors"))
+    assert all(mx.isfinite(array).all() for array in stored.values())
+
+
 def first_factors(made):
     tensors = trees.tree_flatten(made.step.model.trainable_parameters())
     return [(name, array) for name, array in tensors if name.endswith("lora_a")]

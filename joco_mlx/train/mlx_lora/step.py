@@ -126,7 +126,11 @@ class Step:
         return _number(loss) / batch.weight
 
     def update(self) -> Measured:
-        """Change the adapters by what was added since the last update; nothing when the gradient is not finite."""
+        """Change the adapters by what was added since the last update.
+
+        A gradient that is not finite is applied as well: who asks for the update looks at its norm, and keeps nothing of
+        the model when that is no number.
+        """
         loss, tokens, weight = self.team.total(_number(self._loss), self._tokens, self._weight)
         norm = self._update(self.team.sum(self._gradients), mx.array(1 / weight))
         self._loss, self._tokens, self._weight, self._gradients = mx.array(0.0), 0, 0.0, None
