@@ -38,19 +38,31 @@ class Shape:
     """Whether the output layer is the embedding."""
     bits_per_weight: float = DENSE_BITS
     """Of the matrices on disk, scales and biases included: 4.5 for 4 bits in groups of 64 with 16-bit scales."""
+    head_dim: int | None = None
+    """Width of one attention head where config.json gives it; see `head`."""
+
+    @property
+    def head(self) -> int:
+        """Width of one attention head."""
+        return self.head_dim or self.hidden // self.heads
+
+    @property
+    def q_hidden(self) -> int:
+        """Width of the queries: `hidden`, unless heads have a width of their own."""
+        return self.head * self.heads
 
     @property
     def kv_hidden(self) -> int:
         """Width of the keys, and of the values."""
-        return self.hidden // self.heads * self.kv_heads
+        return self.head * self.kv_heads
 
     def linear(self, module: str) -> tuple[int, int]:
         """Return (inputs, outputs) of one of the seven linear layers of a block; of any other a generous guess."""
         known = {
-            "q_proj": (self.hidden, self.hidden),
+            "q_proj": (self.hidden, self.q_hidden),
             "k_proj": (self.hidden, self.kv_hidden),
             "v_proj": (self.hidden, self.kv_hidden),
-            "o_proj": (self.hidden, self.hidden),
+            "o_proj": (self.q_hidden, self.hidden),
             "gate_proj": (self.hidden, self.intermediate),
             "up_proj": (self.hidden, self.intermediate),
             "down_proj": (self.intermediate, self.hidden),
@@ -59,11 +71,13 @@ class Shape:
 
     @property
     def parameters(self) -> int:
-        """Number of weights: matrices, norms, and the biases that qwen2 has on q, k and v."""
+        """Number of weights: matrices, norms, the biases that qwen2 has on q, k and v, and qwen3's norms of q and k."""
         modules = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
         block = sum(inputs * outputs for inputs, outputs in map(self.linear, modules)) + 2 * self.hidden
         if self.architecture == "qwen2":
-            block += self.hidden + 2 * self.kv_hidden
+            block += self.q_hidden + 2 * self.kv_hidden
+        if self.architecture == "qwen3":
+            block += 2 * self.head
         ends = self.vocabulary * self.hidden * (1 if self.tied else 2)
         return self.layers * block + self.hidden + ends
 
@@ -100,9 +114,10 @@ class Shape:
                 kv_heads=int(config.get("num_key_value_heads") or heads),
                 vocabulary=int(config["vocab_size"]),
                 tied=bool(config.get("tie_word_embeddings", True)),  # as mlx-lm reads a config that does not say
+                head_dim=int(config["head_dim"]) if config.get("head_dim") else None,
             )
             return replace(shape, bits_per_weight=_bits_per_weight(config, shape))
-        except (KeyError, TypeError, ValueError) as problem:
+        except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise InputError(
                 f"{where} lacks a size or has one that is no number: {problem}.",
                 "Take config.json from the base again.",
