@@ -135,27 +135,29 @@ def this_machine_budget() -> int:
 
 @dataclass(frozen=True)
 class _Coefficients:
-    """Numbers per token, in multiples of H (hidden), K (keys), I (intermediate), Z (scores) and G (a block of scores).
+    """Numbers per token, in multiples of H (hidden), Q (queries), K (keys), I (intermediate), Z (scores) and G (a block of scores).
 
     Z is heads * length, one row of scores for each head; G is heads * 64, what a block of our CPU attention takes.
+    Q was H in the points of the fit. Which part of H's factor is Q's was read off the forward pass; on a CPU it held for
+    heads of half and of twice that width.
     """
 
-    kept: tuple[float, float, float, float]
-    """H, K, I, Z that a layer keeps for its backward pass."""
-    mlp: tuple[float, float, float, float]
-    """H, K, I, Z while an MLP is differentiated."""
+    kept: tuple[float, float, float, float, float]
+    """H, Q, K, I, Z that a layer keeps for its backward pass."""
+    mlp: tuple[float, float, float, float, float]
+    """H, Q, K, I, Z while an MLP is differentiated."""
     attention: tuple[float, float, float, float]
-    """H, K, Z, G while attention is differentiated."""
+    """Q, K, Z, G while attention is differentiated."""
 
 
 # On a CPU, where attention is our own, fitted to real kernels. On a GPU attention in training is taken as not fused.
 _COEFFICIENTS: dict[tuple[Device, Checkpointing], _Coefficients] = {
-    ("cpu", "none"): _Coefficients((8, 2, 5.25, 0.6), (30, 0, 2.6, 0), (0, 0, 0.85, 6.5)),
-    ("cpu", "segments"): _Coefficients((3, 2, 2, 0), (18.6, 0, 12.5, 0), (0, 0, 1.95, 8.9)),
-    ("cpu", "layer"): _Coefficients((1.35, 0, 0, 0), (33, 0, 16, 0), (0, 0, 2.9, 6.8)),
-    ("gpu", "none"): _Coefficients((7, 5, 5.5, 1), (1, 1, 1, 1.25), (6, 5, 3.1, 0)),
-    ("gpu", "segments"): _Coefficients((3, 2, 2, 0), (6, 0, 12, 0), (6, 5, 3.6, 0)),
-    ("gpu", "layer"): _Coefficients((1, 0, 0, 0), (14, 5, 17, 0), (7, 5, 4.2, 0)),
+    ("cpu", "none"): _Coefficients((4, 4, 2, 5.25, 0.6), (30, 0, 0, 2.6, 0), (0, 0, 0.85, 6.5)),
+    ("cpu", "segments"): _Coefficients((2, 1, 2, 2, 0), (18.6, 0, 0, 12.5, 0), (0, 0, 1.95, 8.9)),
+    ("cpu", "layer"): _Coefficients((1.35, 0, 0, 0, 0), (29, 4, 0, 16, 0), (0, 0, 2.9, 6.8)),
+    ("gpu", "none"): _Coefficients((4, 3, 5, 5.5, 1), (1, 0, 1, 1, 1.25), (6, 5, 3.1, 0)),
+    ("gpu", "segments"): _Coefficients((2, 1, 2, 2, 0), (6, 0, 0, 12, 0), (6, 5, 3.6, 0)),
+    ("gpu", "layer"): _Coefficients((1, 0, 0, 0, 0), (11, 3, 5, 17, 0), (7, 5, 4.2, 0)),
 }
 _CPU_BLOCK = 64
 _KERNELS: dict[Checkpointing, float] = {"none": 1.12, "segments": 1.06, "layer": 1.0}
@@ -174,14 +176,14 @@ def _activations(
     The head works before the first layer of the backward pass does, so only the larger of the two counts beside what is
     kept. The last layer works on answer positions only and keeps next to nothing but its input.
     """
-    hidden, keys, inner = shape.hidden, shape.kv_hidden, shape.intermediate
+    hidden, queries, keys, inner = shape.hidden, shape.q_hidden, shape.kv_hidden, shape.intermediate
     scores, block = shape.heads * length, shape.heads * _CPU_BLOCK
     known = _COEFFICIENTS[device, checkpointing]
     keeping = adapted if checkpointing == "layer" else adapted - 1
-    kept = keeping * _sum(known.kept, (hidden, keys, inner, scores))
+    kept = keeping * _sum(known.kept, (hidden, queries, keys, inner, scores))
     working = max(
-        _sum(known.mlp, (hidden, keys, inner, scores)),
-        _sum(known.attention, (hidden, keys, scores, block)),
+        _sum(known.mlp, (hidden, queries, keys, inner, scores)),
+        _sum(known.attention, (queries, keys, scores, block)),
     )
     size = 4 * length if device == "cpu" else 2 * _KERNELS[checkpointing] * length
     return round(size * kept), round(size * working)

@@ -71,6 +71,30 @@ def test_peaks_of_real_kernels_on_a_cpu(
     assert 1.0 <= planned.total / (megabytes * MEGABYTE) <= 1.15
 
 
+# The same of heads with a width of their own, 512 tokens, rank 16 and an answer of 64 tokens; 64 is hidden / heads.
+HEAD_PEAKS = [
+    ("qwen3", 32, "none", 325.3),
+    ("qwen3", 64, "none", 361.0),
+    ("qwen3", 64, "segments", 247.1),
+    ("qwen3", 64, "layer", 212.6),
+    ("qwen3", 128, "none", 428.7),
+    ("qwen3", 128, "segments", 289.4),
+    ("qwen3", 128, "layer", 245.9),
+    ("llama", 128, "none", 406.7),
+    ("llama", 128, "segments", 289.4),
+    ("llama", 128, "layer", 242.0),
+]
+
+
+@pytest.mark.parametrize(("kind", "head", "checkpointing", "megabytes"), HEAD_PEAKS)
+def test_peaks_with_heads_of_their_own_width(
+    kind: str, head: int, checkpointing: Checkpointing, megabytes: float
+) -> None:
+    shape = Shape(kind, 8, 512, 1_536, 8, 4, vocabulary=2_048, tied=True, head_dim=head)
+    planned = memory.plan(shape, 512, 16, checkpointing=checkpointing, answer_tokens=64, device="cpu")
+    assert 1.0 <= planned.total / (megabytes * MEGABYTE) <= 1.15
+
+
 @pytest.mark.parametrize(
     ("checkpointing", "tokens", "rank", "gigabytes"),
     [
