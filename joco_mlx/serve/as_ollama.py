@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from joco_mlx.config import ANSWER_TOKENS
-from joco_mlx.serve.asked import Asked, RefusalError, last_user_turn, number, system_text
+from joco_mlx.serve.asked import Asked, RefusalError, held_to, last_user_turn, number, system_text
 
 VERSION = "0.12.0"
 """Of the interface that is spoken: the first with everything that is answered here."""
@@ -35,6 +35,7 @@ def read(document: Mapping[str, Any]) -> Asked:
         temperature=number(options, "temperature", 0.0, least=0, most=5),
         max_tokens=min(ANSWER_TOKENS, int(longest)) if longest >= 1 else ANSWER_TOKENS,
         streamed=document.get("stream") is not False,
+        form=held_to(document, "format"),
     )
 
 

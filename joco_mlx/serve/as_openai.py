@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from joco_mlx.config import ANSWER_TOKENS
-from joco_mlx.serve.asked import MOST_ANSWERS, Asked, last_user_turn, number, system_text
+from joco_mlx.serve.asked import MOST_ANSWERS, Asked, held_to, last_user_turn, number, system_text
 
 
 def read(document: Mapping[str, Any]) -> Asked:
@@ -28,6 +28,7 @@ def read(document: Mapping[str, Any]) -> Asked:
         temperature=number(document, "temperature", 0.0, least=0, most=2),
         max_tokens=min(ANSWER_TOKENS, longest),
         streamed=document.get("stream") is True,
+        form=held_to(document, "response_format", "json_schema", "schema"),
     )
 
 

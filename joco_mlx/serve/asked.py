@@ -3,7 +3,7 @@
 Decides what of a foreign prompt counts: the last user turn, and in it the diff. Every tool brings a system prompt of its
 own and some a worked example; none of it reaches the model, as with the Modelfile's TEMPLATE. Only whether a bare
 description is wanted is read from the words around the diff, because a tool that asks people for the type puts what it
-gets behind that.
+gets behind that; and what a header's parts may be, from a JSON schema of them.
 """
 
 import re
@@ -15,6 +15,7 @@ from joco_mlx.commit.diff import parse_diff
 from joco_mlx.commit.fit import CountTokens
 from joco_mlx.commit.prompt import neutralise, user_text
 from joco_mlx.config import ANSWER_TOKENS
+from joco_mlx.suggest.grammar import Form
 
 MOST_ANSWERS = 5
 _OPENED = re.compile(r"^(```|~~~)[a-z]*\n\Z", re.MULTILINE)
@@ -43,6 +44,8 @@ class Asked:
     temperature: float = 0.0
     max_tokens: int = ANSWER_TOKENS
     streamed: bool = False
+    form: Form | None = None
+    """What a JSON schema allows; the answer is the parts of a header then, as JSON."""
 
     @property
     def wants_description(self) -> bool:
@@ -51,9 +54,9 @@ class Asked:
 
     @property
     def objects(self) -> int:
-        """How many messages are wanted as objects of one JSON array; 0 for plain text."""
+        """How many messages are wanted as objects of one JSON array; 0 for none."""
         fields = self.instructions.partition("JSON array")[2].partition("\n")[2]
-        if '"subject"' not in fields:
+        if self.form is not None or '"subject"' not in fields:
             return 0
         found = _HOW_MANY.search(self.instructions)
         return max(1, min(MOST_ANSWERS, int(found[1]))) if found else 1
@@ -112,6 +115,14 @@ def number(document: Mapping[str, Any], name: str, default: float, *, least: flo
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise RefusalError(400, f"{name!r} must be a number from {least:g} to {most:g}.")
     return float(value)
+
+
+def held_to(document: Mapping[str, Any], *path: str) -> Form | None:
+    """Return the form that the schema at `path` of a request asks for; None where there is none, or of other things."""
+    found: Any = document
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return Form.of_schema(found) if isinstance(found, Mapping) else None
 
 
 def _start_of_diff(text: str) -> int:
