@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
+from joco_mlx.commit.message import parse
 from joco_mlx.commit.prompt import diff_budget
 from joco_mlx.config import ServeConfig, SuggestConfig
 from joco_mlx.errors import VerificationError
@@ -83,6 +84,7 @@ class Worker:
 
     def _written(self, asked: Asked, tell: Watch, is_gone: Callable[[], bool]) -> list[str]:
         until, wanted = time.monotonic() + self._seconds, asked.objects or asked.answers
+        is_json = bool(asked.objects) or asked.form is not None
         engine = self._engine
         shown = asked.shown(diff_budget(engine.template, engine.max_seq_length, engine.count), engine.count)
 
@@ -91,7 +93,7 @@ class Worker:
                 raise RefusalError(499, "The client hung up.")
             if time.monotonic() > until:
                 raise RefusalError(504, f"No answer within {self._seconds:g} seconds.")
-            if not asked.objects and (safe := _part(settled(text), asked)):
+            if not is_json and (safe := _part(settled(text), asked)):
                 tell(safe)
 
         try:
@@ -106,7 +108,7 @@ class Worker:
             )
         except VerificationError as problem:
             raise RefusalError(500, problem.message) from None
-        messages = [_part(one.message, asked) for one in found]
+        messages = [_parts(one.message, asked.form) if asked.form else _part(one.message, asked) for one in found]
         said = [messages[at % len(messages)] for at in range(wanted)]
         return [_array(said)] * asked.answers if asked.objects else said
 
@@ -118,12 +120,23 @@ def settled(text: str) -> str:
 
 
 def _form(asked: Asked) -> Form:
+    if asked.form is not None:
+        return asked.form
     return replace(Form(), forbids_scope=True, subject_chars=_DESCRIPTION_CHARS) if asked.wants_description else Form()
 
 
 def _array(messages: Sequence[str]) -> str:
     """Return messages as the JSON that aicommit2 asks for (its src/utils/prompt.ts)."""
     return json.dumps([{"subject": message, "body": "", "footer": ""} for message in messages])
+
+
+def _parts(message: str, form: Form) -> str:
+    """Return the JSON of a header's parts that `form.schema` asks for, which has no place for a `!`."""
+    header = parse(message)
+    if header is None:
+        raise RefusalError(500, f"The model's answer is no header: {message!r:.80}.")
+    scope = {} if form.forbids_scope else {"scope": header.scope or ""}
+    return json.dumps({"type": header.type, **scope, "description": header.description})
 
 
 def _part(message: str, asked: Asked) -> str:

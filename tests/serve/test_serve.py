@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from models_fixture import make_run
 from serving import DIFF, Client, served, turns
 
@@ -21,7 +22,9 @@ from joco_mlx.ollama.server import Server
 from joco_mlx.progress import Silent
 from joco_mlx.serve.server import opened
 from joco_mlx.suggest.choice import Choice, decide
-from joco_mlx.suggest.message import candidates, suggest
+from joco_mlx.suggest.conventions import Conventions
+from joco_mlx.suggest.grammar import Form
+from joco_mlx.suggest.message import Wishes, candidates, suggest
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +134,45 @@ def test_our_own_engine_can_ask_it(client: Client, expected: str, tmp_path: Path
     assert is_valid(candidates(config, DIFF, progress=Silent())[0].message)
     assert Server.at(client.url).require()
     assert decide(SuggestConfig(url=client.url)) == Choice("ollama", "joco")
+
+
+WISHES = {
+    "a type": (Wishes(type="perf"), Form()),
+    "a scope": (Wishes(scope="parser"), Form()),
+    "both": (Wishes(type="perf", scope="a/b"), Form()),
+    "a narrow commitlint": (Wishes(), Form(types=("ci",), forbids_scope=True, header_chars=40)),
+}
+
+
+@pytest.mark.parametrize("name", WISHES)
+def test_our_own_engine_gets_the_form_that_it_asks_for(client: Client, name: str) -> None:
+    config = SuggestConfig(model="joco", engine="ollama", url=client.url, max_tokens=20)
+    wishes, form = WISHES[name]
+    [found] = candidates(config, DIFF, wishes=wishes, asked=Conventions(form), progress=Silent())
+    assert wishes.narrowed(form).admits(found.message)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_schema_is_answered_with_its_parts_through_both_interfaces(client: Client, *, stream: bool) -> None:
+    form = Form(types=("fix",), scopes=("core", "ui"), needs_scope=True)
+    limits = {"messages": turns(DIFF), "stream": stream}
+    reply = client.post("/api/chat", format=form.schema(), options={"num_predict": 20}, **limits)
+    asked = {"type": "json_schema", "json_schema": {"name": "header", "schema": form.schema()}}
+    other = client.post("/v1/chat/completions", response_format=asked, max_tokens=20, **limits)
+    if stream:
+        said = ["".join(line["message"]["content"] for line in reply.lines)]
+        said += ["".join(event["choices"][0]["delta"].get("content", "") for event in other.events)]
+    else:
+        said = [reply.document["message"]["content"], other.document["choices"][0]["message"]["content"]]
+    assert said[0] == said[1]
+    Draft202012Validator(form.schema()).validate(json.loads(said[0]))
+    assert form.admits(form.header_of(json.loads(said[0])))
+
+
+@pytest.mark.parametrize("foreign", ["json", {"type": "object"}, {"properties": {"subject": {}}}, 7])
+def test_another_schema_has_no_effect(client: Client, expected: str, foreign: object) -> None:
+    reply = client.post("/api/generate", prompt=DIFF, stream=False, format=foreign, options={"num_predict": 20})
+    assert reply.document["response"] == expected
 
 
 def test_models_and_versions(client: Client) -> None:
