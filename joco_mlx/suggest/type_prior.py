@@ -49,6 +49,10 @@ class TypePrior:
     """What the words of diffs say; None when only the model is asked."""
     words_scale: float = 0.0
     """What their log-probabilities are multiplied by."""
+    cases: tuple[str, ...] = ()
+    """What the records that it was fitted on are called as cases of a benchmark: none of them may judge it."""
+    words_from: str | None = None
+    """The SHA-256 of the file that the words were learned from."""
 
     def believed(self, log_probabilities: Floats, diffs: Sequence[str]) -> Floats:
         """Return corrected log-probabilities that sum to one, (changes, types).
@@ -84,7 +88,8 @@ class TypePrior:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
             scales = float(found["scale"]), float(found.get("words_scale", 0.0))
             words = TypeWords.of_document(found["words"]) if found.get("words") else None
-            return cls(scales[0], found["bias"], found["by_paths"], int(found["records"]), words, scales[1])
+            origin = tuple(found.get("cases", ())), found.get("words_from")
+            return cls(scales[0], found["bias"], found["by_paths"], int(found["records"]), words, scales[1], *origin)
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise InputError(
                 f"{path} holds no prior of types: {problem}.", "Make one: joco-mlx bench calibrate --model RUN"

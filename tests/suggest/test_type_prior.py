@@ -135,6 +135,16 @@ def test_a_file_keeps_it_and_another_file_is_refused(tmp_path: Path) -> None:
     for one in (prior, replace(prior, words=TypeWords(("fix",), (0.5,), {"bug": (1.0, 2.0)}), words_scale=0.25)):
         one.write(tmp_path / "prior.json")
         assert TypePrior.read(tmp_path / "prior.json") == one
+    known = replace(prior, cases=("0a", "1b"), words_from="2c")
+    known.write(tmp_path / "prior.json")
+    assert TypePrior.read(tmp_path / "prior.json") == known
+    old = {
+        name: value
+        for name, value in json.loads((tmp_path / "prior.json").read_text()).items()
+        if name not in ("cases", "words_from")
+    }
+    (tmp_path / "prior.json").write_text(json.dumps(old))
+    assert TypePrior.read(tmp_path / "prior.json") == prior
     words = {"types": ["fix"], "intercepts": [0], "weights": ["bug"]}
     wrong = [{"scale": 1, "bias": {}, "by_paths": {}, "records": 1, "words": value} for value in (5, words)]
     for text in ("nonsense", json.dumps({"scale": "x"}), "[]", *map(json.dumps, wrong)):
