@@ -56,6 +56,8 @@ def in_process(config: BenchConfig, *, progress: Progress) -> Subject:
         train,
         digest,
         lambda: _answerer(MlxEngine(chosen, progress=progress), config, prior),
+        fitted_on=frozenset(prior.cases) if prior else frozenset(),
+        words_from=prior.words_from if prior else None,
         at_once=config.batch_size,
     )
 

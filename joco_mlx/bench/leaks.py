@@ -1,4 +1,4 @@
-"""Whether cases stand in the data that a model was trained on.
+"""Whether cases stand in the data that a model was trained on, or its prior of types was fitted on.
 
 Decides what counts as the same: the same commit, the same diff or message, a near one, and the same words under other
 paths or in another layout. Leaves commits, texts and nearness to `dataset.leakage`, which the dataset's audit uses too.
@@ -30,10 +30,16 @@ class Leaks:
 
     ways: Mapping[str, str]
     cases: int
+    checked: bool = True
+    """Whether the training data were known; a prior's records are known without them."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts and the keys."""
-        return {"checked": True, "leaked": len(self.ways), "ways": dict(sorted(Counter(self.ways.values()).items()))}
+        return {
+            "checked": self.checked,
+            "leaked": len(self.ways),
+            "ways": dict(sorted(Counter(self.ways.values()).items())),
+        }
 
     def refuse(self, train: str) -> None:
         """Raise InputError when there is any.
@@ -67,6 +73,11 @@ def find_leaks(train: Sequence[Record], cases: Sequence[Case]) -> Leaks:
         if way is not None:
             leaked[case.key] = way
     return Leaks(leaked, len(cases))
+
+
+def fitted_on(names: frozenset[str], cases: Sequence[Case]) -> dict[str, str]:
+    """Return the cases that a prior was fitted on, by key, as a way; a second appearance is one of the same."""
+    return {case.key: "fitted the prior of types" for case in cases if case.key.partition("-")[0] in names}
 
 
 def _moved(texts: Sequence[str], groups: Sequence[int]) -> Iterator[int]:

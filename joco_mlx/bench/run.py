@@ -12,6 +12,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -21,7 +22,7 @@ from joco_mlx.bench import cases as asked
 from joco_mlx.bench.answers import subject
 from joco_mlx.bench.cases import Case
 from joco_mlx.bench.finished import CASES, METRICS, Bench, open_bench
-from joco_mlx.bench.leaks import Leaks, find_leaks
+from joco_mlx.bench.leaks import Leaks, find_leaks, fitted_on
 from joco_mlx.bench.live import LiveBench
 from joco_mlx.bench.metrics import metrics
 from joco_mlx.bench.results import RESULTS, Result, read_results
@@ -94,28 +95,32 @@ def without_leaks(
 
 
 def _leaks(chosen: Subject, cases: Sequence[Case], config: BenchConfig, progress: Progress) -> Leaks | None:
-    """Look for the cases in the training data; None when nobody knows what that is."""
+    """Look for the cases in the training data and the prior's; None when nobody knows either."""
+    fitted = fitted_on(chosen.fitted_on, cases)
     if chosen.train is None:
         if "baseline" not in chosen.identity:
             progress.note(
                 f"What {chosen.name} was trained on is not known, so no case was looked for in it (--train DIR)."
             )
-        return None
-    with task(progress, "Looking for leaks", len(cases), "cases") as shown:
-        found = find_leaks(training_records(chosen), cases)
-        shown.advance(len(cases))
+        found = Leaks(fitted, len(cases), checked=False) if fitted else None
+    else:
+        with task(progress, "Looking for leaks", len(cases), "cases") as shown:
+            found = find_leaks(training_records(chosen), cases)
+            shown.advance(len(cases))
+        found = replace(found, ways={**fitted, **found.ways})
+    if found is None or not found.ways:
+        return found
     if not config.allow_leak:
-        found.refuse(str(chosen.train))
-    elif found.ways:
-        progress.note(f"{len(found.ways)} of {len(cases)} cases were trained on and are left out.")
+        found.refuse(str(chosen.train) if chosen.train else "of the prior")
+    progress.note(f"{len(found.ways)} of {len(cases)} cases were trained on and are left out.")
     return found
 
 
-def training_records(chosen: Subject) -> tuple[Record, ...]:
-    """Return the records that something of a known dataset was trained on.
+def training_file(chosen: Subject) -> Path:
+    """Return the records' file of a known dataset.
 
     Raises:
-        InputError: They are not there any more, were changed, or are others.
+        InputError: It is not there any more, was changed, or is another one, also than the prior's words are of.
     """
     train = chosen.train
     file = train / "train.jsonl" if train is not None and train.is_dir() else train
@@ -131,7 +136,17 @@ def training_records(chosen: Subject) -> tuple[Record, ...]:
             f"The dataset at {train} is not the one that {chosen.name} was trained on any more.",
             "Name that one, or this one if you know that it holds all of it: --train DIR",
         )
-    return read_any(file)[0]
+    if chosen.words_from and artifacts.sha256(file) != chosen.words_from:
+        raise InputError(
+            f"The prior of types knows words of other records than {file}.",
+            "Name the dataset that it learned from with --train DIR, or fit it again: joco-mlx bench calibrate --words",
+        )
+    return file
+
+
+def training_records(chosen: Subject) -> tuple[Record, ...]:
+    """Return the records that something of a known dataset was trained on; raises what `training_file` does."""
+    return read_any(training_file(chosen))[0]
 
 
 def _document(config: BenchConfig, chosen: Subject, cases: Sequence[Case], leaks: Leaks | None) -> dict[str, Any]:

@@ -56,5 +56,9 @@ class Subject:
     train_digest: str | None
     """The SHA-256 of that dataset's manifest when it was trained on; None when nobody wrote it down."""
     open: Callable[[], Answerer]
+    fitted_on: frozenset[str] = frozenset()
+    """Names of cases that its prior of types was fitted on."""
+    words_from: str | None = None
+    """The SHA-256 of the training records that its prior knows the words of."""
     at_once: int = 1
     """How many cases it is asked at a time. They are always the same ones together, also after a kill."""

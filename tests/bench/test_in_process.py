@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ from bench_records import record, write
 from models_fixture import make_run
 
 from joco_mlx import artifacts
+from joco_mlx.bench.cases import as_cases
 from joco_mlx.bench.run import run
 from joco_mlx.commit.record import Record
 from joco_mlx.config import BenchConfig
 from joco_mlx.errors import InputError
 from joco_mlx.models.folder import open_folder
+from joco_mlx.suggest.type_prior import TypePrior
 
 
 @pytest.fixture
@@ -67,6 +70,37 @@ def test_a_case_that_a_run_was_trained_on_is_found(trained: tuple[Path, Path], c
     told = json.loads((tmp_path / "out" / "bench.json").read_text())
     assert told["name"] == "run"
     assert told["model"]["adapter"] == artifacts.sha256(folder / "adapters" / "adapters.safetensors")
+
+
+def test_a_case_that_the_prior_was_fitted_on_is_a_leak(
+    cases: Path, tiny_model: Callable[..., Path], make_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Also where nobody knows what the model was trained on, and at the case's second appearance in a file."""
+    prior = tmp_path / "types.json"
+    TypePrior(1.0, {}, {}, 1, cases=(as_cases([record(1)])[0].key,)).write(prior)
+    asked = config(tiny_model("qwen2"), type_prior=prior)
+    twice = write(tmp_path / "twice.jsonl", [record(number) for number in (0, 1, 1)])
+    for file, leaked in ((cases, 1), (twice, 2)):
+        with pytest.raises(InputError, match=f"{leaked} of 3 cases .* of the prior .*{leaked} by fitted the prior"):
+            run(asked, file, tmp_path / "out")
+    done = run(replace(asked, allow_leak=True), cases, tmp_path / "out")
+    assert done.metrics["leaks"] == {"checked": False, "leaked": 1, "ways": {"fitted the prior of types": 1}}
+    data = make_dataset([record(number) for number in (2, *range(100, 120))])
+    known = run(replace(asked, allow_leak=True, train=data), cases, tmp_path / "known")
+    assert known.metrics["leaks"]["ways"] == {"fitted the prior of types": 1, "same commit": 1}
+
+
+def test_words_of_records_that_nobody_looks_through_are_refused(
+    trained: tuple[Path, Path], cases: Path, tmp_path: Path
+) -> None:
+    folder, data = trained
+    prior = tmp_path / "types.json"
+    TypePrior(1.0, {}, {}, 1, words_from="0" * 64).write(prior)
+    with pytest.raises(InputError, match=r"knows words of other records than .*train\.jsonl") as told:
+        run(config(folder, type_prior=prior, allow_leak=True), cases, tmp_path / "out")
+    assert "--train DIR" in told.value.hint
+    TypePrior(1.0, {}, {}, 1, words_from=artifacts.sha256(data / "train.jsonl")).write(prior)
+    assert run(config(folder, type_prior=prior, allow_leak=True), cases, tmp_path / "out").metrics["cases"] == 2
 
 
 def test_training_data_that_is_gone_or_changed_is_no_clean_bill(
