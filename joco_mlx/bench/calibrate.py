@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from joco_mlx import artifacts
 from joco_mlx.bench.cases import Case, read_cases
 from joco_mlx.bench.in_process import in_process
 from joco_mlx.bench.learned import type_words
-from joco_mlx.bench.run import training_records, without_leaks
+from joco_mlx.bench.run import training_file, training_records, without_leaks
 from joco_mlx.commit.grammar import TYPES
 from joco_mlx.commit.message import parse
 from joco_mlx.commit.prompt import diff_budget, render, user_text
@@ -58,7 +59,7 @@ def calibrate(
         raise InputError(
             f"{cases} has no message with a type.", "Name a validation split: --cases dataset/validation.jsonl"
         )
-    split = (subject.train or cases.parent) / "train.jsonl"
+    split = training_file(subject) if subject.train else cases.parent / "train.jsonl"
     trained_on = training_records(subject) if subject.train else ()
     learned_from = _with_types(trained_on or read_records(split), split) if with_words else []
     elsewhere = _words_of_others(learned_from, typed, shown) if learned_from else None
@@ -70,8 +71,9 @@ def calibrate(
         elsewhere,
         biased=len({record.metadata.repository for record in (*trained_on, *(case.record for case in typed))}) == 1,
     )
+    prior = replace(prior, cases=tuple(case.key for case in typed))
     if learned_from:
-        prior = replace(prior, words=type_words(learned_from))
+        prior = replace(prior, words=type_words(learned_from), words_from=artifacts.sha256(split))
     prior.write(out)
     return prior
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from bench_records import record, write
 
+from joco_mlx import artifacts
 from joco_mlx.bench import calibrate as module
 from joco_mlx.bench.calibrate import calibrate
+from joco_mlx.bench.cases import as_cases
 from joco_mlx.commit.grammar import TYPES
 from joco_mlx.commit.record import Record
 from joco_mlx.config import BenchConfig
@@ -47,6 +49,8 @@ def test_what_is_fitted_is_written_and_knows_the_types(
     prior = calibrate(replace(config, train=alone), write(tmp_path / "own.jsonl", own), tmp_path / "types.json")
     assert TypePrior.read(tmp_path / "types.json") == prior
     assert (prior.records, prior.words, prior.words_scale) == (24, None, 0.0)
+    assert prior.cases == tuple(case.key for case in as_cases(own))
+    assert prior.words_from is None
     assert right(prior, [record(number) for number in range(300, 324)]) > 0.5
 
 
@@ -54,6 +58,8 @@ def test_words_of_the_training_split_are_learned_too(config: BenchConfig, cases:
     prior = calibrate(config, cases, tmp_path / "types.json", with_words=True)
     assert prior.words is not None
     assert prior.words_scale > 0
+    assert config.train is not None
+    assert prior.words_from == artifacts.sha256(config.train / "train.jsonl")
     assert right(prior, [record(number) for number in range(300, 324)]) > 0.9
     kept = TypePrior.read(tmp_path / "types.json")
     assert kept.words_scale == prior.words_scale
