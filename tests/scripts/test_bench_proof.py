@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,7 @@ from joco_mlx.bench.metrics import metrics
 from joco_mlx.bench.results import Result
 from joco_mlx.bench.scores import judge
 from joco_mlx.commit.record import INSTRUCTION, Metadata, Record, write_records
+from joco_mlx.config import BenchConfig
 from joco_mlx.models.folder import open_folder
 from joco_mlx.models.runs import open_run
 
@@ -132,6 +134,32 @@ def test_what_is_kept_is_kept_for_its_run_and_its_records_only(
     assert (len(set(priors)), len(set(ggufs)), len(made)) == (4, 2, 6)
     (tmp_path / "train.jsonl").write_text("and more")
     assert proof.fitted(first, tmp_path, here, out) not in priors
+
+
+def test_a_killed_run_of_the_gguf_goes_on_where_it_was_served(
+    claims: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address is part of what a server's model is, and a free port is another one each time."""
+    monkeypatch.syspath_prepend(str(tmp_path))  # puts back what the proof adds to the path
+    monkeypatch.setitem(sys.modules, "results", load("results", monkeypatch))
+    monkeypatch.setitem(sys.modules, "claims", claims)
+    proof = load("bench", monkeypatch)
+    ports = []
+
+    class Server(nullcontext[object]):
+        def __init__(self, gguf: Path, *, port: int) -> None:
+            super().__init__(self)
+            ports.append(port)
+            self.url = f"http://127.0.0.1:{port or 4711}/v1"
+
+    monkeypatch.setattr(proof, "LlamaServer", Server)
+    asked = proof.Asked("GGUF", BenchConfig(model="gguf", engine="openai"), tmp_path / "joco.gguf")
+    with proof.served(asked, tmp_path) as first:
+        artifacts.write_json(tmp_path / "bench.json", {"model": {"url": first}})
+    with proof.served(asked, tmp_path) as second:
+        (tmp_path / "manifest.json").write_text("{}")
+    with proof.served(asked, tmp_path) as third:
+        assert (ports, first, second, third) == ([0, 4711], first, first, first)
 
 
 @pytest.mark.usefixtures("llama_server_wheel")
