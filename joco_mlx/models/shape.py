@@ -23,7 +23,7 @@ DENSE_BITS = 16.0
 class Shape:
     """Sizes of a model, named as config.json names them, without the `num_`.
 
-    The arithmetic is that of qwen2 and llama; of other architectures it gives the order of magnitude.
+    The arithmetic is that of WELL_KNOWN architectures; of others it gives the order of magnitude.
     """
 
     architecture: str
@@ -143,7 +143,10 @@ def _bits_per_weight(config: Mapping[str, Any], shape: Shape) -> float:
     """Average over all weights; an embedding with a quantisation of its own is counted apart."""
     quantization = config.get("quantization")
     if not isinstance(quantization, Mapping):
-        return 32.0 if config.get("torch_dtype") == "float32" else DENSE_BITS
+        stored = config.get("dtype") or config.get(
+            "torch_dtype"
+        )  # transformers 5 writes the first, earlier ones the second
+        return 32.0 if stored == "float32" else DENSE_BITS
     usual = _affine_bits(quantization)
     own = quantization.get("model.embed_tokens")
     if not isinstance(own, Mapping):

@@ -36,5 +36,21 @@ def test_parameters_are_those_of_mlx_lm(kind: str, head: int | None) -> None:
     assert _count(model.trainable_parameters()) == adapter_parameters(shape, 4, SEVEN_PROJECTIONS, 2)
 
 
+@pytest.mark.parametrize(
+    ("stored", "width"),
+    [
+        ({}, 2),
+        ({"torch_dtype": "float32"}, 4),
+        ({"dtype": "float32"}, 4),
+        ({"dtype": "bfloat16", "torch_dtype": None}, 2),
+        ({"dtype": "float32", "torch_dtype": "bfloat16"}, 4),
+    ],
+    ids=["unsaid", "earlier transformers", "transformers 5", "16 bits", "both"],
+)
+def test_the_width_of_dense_weights_is_read_under_both_names(stored: dict[str, Any], width: int) -> None:
+    shape = Shape.from_config({"model_type": "llama", **SIZES, **stored}, "config.json")
+    assert shape.weight_bytes == width * shape.parameters
+
+
 def _count(tree: Any) -> int:
     return sum(array.size for _, array in trees.tree_flatten(tree) if isinstance(array, mx.array))
