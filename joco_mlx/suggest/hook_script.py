@@ -59,6 +59,13 @@ while IFS= read -r line; do
   esac
 done <"$1"
 
+# A job in the background does not hear Ctrl-C: it would live on and write into the next commit's message.
+stop() {{
+  [ -z "$!" ] || {{ kill -KILL "${{worker:-$!}}"; kill "$!"; }} 2>/dev/null
+  exit 1
+}}
+worker=
+trap stop INT QUIT HUP TERM
 {command} hook run "$1" </dev/null &
 worker=$!
 (

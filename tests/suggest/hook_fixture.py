@@ -50,18 +50,24 @@ class Hooked:
         path.chmod(0o755)
         return path
 
-    def install(self, repository: Repository, monkeypatch: pytest.MonkeyPatch, extra: str = "") -> hook.HookState:
+    def install(
+        self, repository: Repository, monkeypatch: pytest.MonkeyPatch, extra: str = "", limit_seconds: int = 2
+    ) -> hook.HookState:
         """Install the hook with the recorder as its Python."""
         with monkeypatch.context() as patched:
             patched.setattr(sys, "executable", str(self.python(extra)))
-            return hook.install(repository.folder, limit_seconds=2)
+            return hook.install(repository.folder, limit_seconds=limit_seconds)
 
 
 def git(repository: Repository, *words: str, editor: str = "true", **env: str) -> subprocess.CompletedProcess[str]:
     """Run git as a person would: with hooks, an editor, and a model that was chosen."""
-    variables = {"GIT_EDITOR": editor, "GIT_SEQUENCE_EDITOR": "true", "JOCO_MLX_MODEL": "tiny", **person(), **env}
-    command = ["git", *words]
+    command, variables = ["git", *words], committing(editor, **env)
     return subprocess.run(command, cwd=repository.folder, env=variables, capture_output=True, text=True, check=False)
+
+
+def committing(editor: str, **env: str) -> dict[str, str]:
+    """Return the variables of somebody who commits: an editor, and a model that was chosen."""
+    return {"GIT_EDITOR": editor, "GIT_SEQUENCE_EDITOR": "true", "JOCO_MLX_MODEL": "tiny", **person(), **env}
 
 
 def person() -> Mapping[str, str]:
