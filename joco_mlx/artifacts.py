@@ -83,18 +83,20 @@ def require_writable(path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: Path, *, mode: int | None = None) -> Iterator[IO[bytes]]:
     """Write a file that appears under `path` only when the block ends well, flushed to the disk.
+
+    Its permissions are `mode`, else those that the umask leaves.
 
     Raises:
         MachineError: The disk is full or the folder cannot be written. Nothing is left behind.
     """
-    with whole_path(path) as temporary, temporary.open("wb") as file:
+    with whole_path(path, mode=mode) as temporary, temporary.open("wb") as file:
         yield file
 
 
 @contextmanager
-def whole_path(path: Path) -> Iterator[Path]:
+def whole_path(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     """Like `whole_file`, for writers that want a name instead of a file object."""
     with telling_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +106,7 @@ def whole_path(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             _make_durable(temporary)
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~_umask() if mode is None else mode)
             temporary.replace(path)
             _sync(path.parent)
         finally:
@@ -134,9 +136,9 @@ def whole_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
     """Write `text` as UTF-8, whole or not at all."""
-    with whole_file(path) as file:
+    with whole_file(path, mode=mode) as file:
         file.write(text.encode("utf-8"))
 
 

@@ -104,8 +104,7 @@ def apply(found: Connection, home: Path) -> Path:
     )
     if changed != text:
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-        artifacts.write_text(path, changed)
-        path.chmod(mode)
+        artifacts.write_text(path, changed, mode=mode)
     return path
 
 
