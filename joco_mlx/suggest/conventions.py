@@ -87,16 +87,24 @@ def _rules(top: Path) -> tuple[Path | None, Mapping[str, Any]]:
 
 
 def _document(path: Path) -> Any:
-    """Return a configuration's plain values. JSON is YAML, as `.commitlintrc` may be either."""
+    """Return a configuration's plain values."""
     try:
         with path.open("rb") as file:
-            text = file.read(_LARGEST_BYTES).decode("utf-8")
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+            text = file.read(_LARGEST_BYTES).decode("utf-8-sig")
+        return json.loads(text) if path.suffix == ".json" else _json_or_yaml(text)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as problem:
         first_line = str(problem).partition("\n")[0]
         raise InputError(
             f"{path} cannot be read: {first_line}.", f"Repair it: npx commitlint --config {path}"
         ) from None
+
+
+def _json_or_yaml(text: str) -> Any:
+    """Return what a text says that may be either, as `.commitlintrc`: YAML has no tabs in an indent, JSON does."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return yaml.safe_load(text)
 
 
 def _form(rules: Mapping[str, Any], path: Path) -> Form:

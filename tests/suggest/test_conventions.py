@@ -32,6 +32,12 @@ def test_rules_become_the_form(repository: Repository, name: str) -> None:
     assert conventions(repository.folder).form == WANTED
 
 
+def test_json_may_be_indented_by_tabs_and_begin_with_a_mark(repository: Repository) -> None:
+    repository.write("package.json", "\ufeff" + json.dumps({"name": "no commitlint here"}))
+    repository.write(".commitlintrc", "\ufeff" + json.dumps({"rules": RULES}, indent="\t"))
+    assert conventions(repository.folder).form == WANTED
+
+
 def test_a_program_is_never_run(repository: Repository) -> None:
     repository.write("commitlint.config.js", "require('fs').writeFileSync('ran', '')")
     repository.write(".commitlintrc.yaml", "rules: !!python/object/apply:os.mkdir [ran]\n")
