@@ -87,7 +87,7 @@ def _lasting(model: str | None) -> str:
 
 
 def _write(values: Mapping[str, str | None]) -> None:
-    path = user_file()
+    path = user_file().resolve()  # a link to it stays one
     try:
         text = path.read_text("utf-8") if path.is_file() else ""
         before = tomllib.loads(text)
@@ -102,8 +102,8 @@ def _write(values: Mapping[str, str | None]) -> None:
             f"Set {' and '.join(values)} in its table [{_TABLE}] by hand.",
         )
     with artifacts.telling_disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        artifacts.write_text(path, changed)
+        mode = path.stat().st_mode & 0o777 if path.exists() else None
+        artifacts.write_text(path, changed, mode=mode)
 
 
 def _says(text: str, wanted: Mapping[str, object]) -> bool:

@@ -186,6 +186,19 @@ def test_everything_else_in_the_file_stays() -> None:
     )
 
 
+def test_a_linked_file_is_written_where_it_lies_and_stays_private(own: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "dotfiles" / "config.toml"
+    kept.parent.mkdir()
+    kept.write_text("[suggest]\nbody = true\n")
+    kept.chmod(0o600)
+    own.parent.mkdir()
+    own.symlink_to(kept)
+    use(SuggestConfig(model="smollm2-135m"))
+    assert own.is_symlink()
+    assert kept.read_text() == '[suggest]\nmodel = "smollm2-135m"\nengine = "mlx"\nbody = true\n'
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_file_that_cannot_be_changed_safely_is_left_alone(own: Path) -> None:
     own.parent.mkdir()
     for text in (
