@@ -10,12 +10,12 @@ import signal
 from pathlib import Path
 
 from joco_mlx.models.compute import mx
+from joco_mlx.models.control_group import GROUPS, ROOT, memory_groups
 from joco_mlx.models.memory import this_machine_budget
 
 NEAR_LIMIT = 0.9
 """A process that is aborted at this share of its limit or more died of memory: not every MLX says so."""
 _STATUS = Path("/proc/self/status")
-_GROUPS = Path("/proc/self/cgroup")
 _KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 _NO_MEMORY = re.compile("unable to allocate|attempting to allocate|insufficient memory|out of memory", re.IGNORECASE)
 
@@ -57,20 +57,15 @@ def died_of_memory(code: int, share: float, kills: int) -> bool:
     return code in (-signal.SIGABRT, -signal.SIGSEGV) and share >= NEAR_LIMIT
 
 
-def kill_count(groups: Path = _GROUPS, root: Path = Path("/sys/fs/cgroup")) -> int:
+def kill_count(groups: Path = GROUPS, root: Path = ROOT) -> int:
     """Return how many processes of this control group the system has killed for memory; 0 where there are no groups.
 
     Source: memory.events of cgroup v2 and memory.oom_control of v1, kernel documentation admin-guide/cgroup-v2.
     """
-    if not groups.is_file():
-        return 0
     most = 0
-    for line in groups.read_text("utf-8", "replace").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        kind, name = (root / "memory", "memory.oom_control") if controllers else (root, "memory.events")
-        for folder in (kind / path.lstrip("/"), kind):  # a container sees its own group at the root
+    for group in memory_groups(groups, root):
+        name = "memory.events" if group.version == 2 else "memory.oom_control"
+        for folder in (group.folder, group.mount):
             file = folder / name
             if file.is_file():
                 most = max([most, *map(int, _KILLS.findall(file.read_text("ascii", "replace")))])
