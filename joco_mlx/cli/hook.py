@@ -65,6 +65,9 @@ def run(message: Annotated[Path, typer.Argument(help="The file that git gives to
     patch, config = source.staged_diff(Path()), suggest_settings({})
     with render.progress() as progress:
         found = candidates(config, patch, asked=conventions(Path()), progress=progress)
+    if fill.read_message(message) != before:
+        render.warn(f"{message} was changed meanwhile, and is left alone.")
+        return
     fill.write_message(message, fill.filled(before, found[0].message, comments))
     if config.keep_edits:
         _keep(patch, found[0].message)
