@@ -7,6 +7,7 @@ is chosen in each row, grammar and all, to `drafts`.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from joco_mlx.models.compute import mx, nn
 
 # The line above loads a fast BLAS, which must happen before anything imports mlx.
 # isort: split
-from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.models.cache import make_prompt_cache, trim_prompt_cache
 
-from joco_mlx.models.drafts import Constraint, Draft, Writer
+from joco_mlx.models.drafts import Constraint, Draft, Writer, can_take_back
 from joco_mlx.models.generate import PREFILL_TOKENS
 from joco_mlx.models.tokens import Tokenizer
 
@@ -65,7 +66,7 @@ class Reading:
             matching = (rules[0], rules[0].matcher(rules[1][number])) if rules else None
             draw = np.random.default_rng(seed)
             writers.append(Writer(self._tokenizer, self._template, matching, temperature, max_tokens, draw))
-        cache = [_copied(entry) for entry in self._cache]
+        cache = deepcopy(self._cache)
         if list(rows) != list(range(len(self._last))):
             for entry in cache:
                 entry.filter(mx.array(list(rows)))
@@ -79,7 +80,7 @@ class Reading:
         """
         ids = [self._tokenizer.encode(text) for text in beginnings]
         found = np.zeros((len(self._last), len(ids)))
-        cache = [_copied(entry) for entry in self._cache]
+        cache = deepcopy(self._cache)
         self._add(found, cache, self._last, ids, list(range(len(ids))), 0)
         return found
 
@@ -93,14 +94,16 @@ class Reading:
         depth: int,
     ) -> None:
         """Add to `found` what `members` of `ids` cost from `depth` on, when `tokens` are what is written next."""
-        scores, whole = _step(self._model, cache, tokens)
+        takes_back = can_take_back(cache)
+        own = cache if takes_back else deepcopy(cache)
+        scores, whole = _step(self._model, own, tokens)
         for token in sorted({ids[member][depth] for member in members}):
             same = [member for member in members if ids[member][depth] == token]
             found[:, same] += (scores[:, token] - whole)[:, None]
             if longer := [member for member in same if len(ids[member]) > depth + 1]:
-                self._add(found, cache, [token] * len(tokens), ids, longer, depth + 1)
-        for entry in cache:
-            entry.trim(1)
+                self._add(found, own, [token] * len(tokens), ids, longer, depth + 1)
+        if takes_back:
+            trim_prompt_cache(own, 1)
 
 
 def _read_each(model: nn.Module, ids: Sequence[Sequence[int]]) -> list[Any]:
@@ -110,7 +113,7 @@ def _read_each(model: nn.Module, ids: Sequence[Sequence[int]]) -> list[Any]:
     _read(model, first, shared)
     rows = []
     for row in ids:
-        cache = [_copied(entry) for entry in first] if shared else make_prompt_cache(model)
+        cache = deepcopy(first)
         _read(model, cache, row[len(shared) : -1])
         rows.append(cache)
     return [type(layer).merge([row[number] for row in rows]) for number, layer in enumerate(first)]
@@ -120,11 +123,6 @@ def _beginning(rows: Sequence[Sequence[int]]) -> Sequence[int]:
     """Return what all of `rows` begin with."""
     ends = (place for place, column in enumerate(zip(*rows, strict=False)) if len(set(column)) > 1)
     return rows[0][: next(ends, min(map(len, rows)))]
-
-
-def _copied(entry: Any) -> Any:
-    """Return one layer's memory that can be written without writing `entry`; mlx-lm writes into its arrays."""
-    return type(entry).from_state([part[...] if isinstance(part, mx.array) else part for part in entry.state])
 
 
 def _read(model: nn.Module, cache: Sequence[Any], ids: Sequence[int]) -> None:

@@ -6,6 +6,7 @@ millisecond and is the same everywhere. The prompt is read once for all drafts.
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from joco_mlx.models.compute import mx, nn
 
 # The line above loads a fast BLAS, which must happen before anything imports mlx.
 # isort: split
-from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
+from mlx_lm.models.cache import BatchKVCache, KVCache, make_prompt_cache, trim_prompt_cache
 
 from joco_mlx.models.generate import PREFILL_TOKENS
 from joco_mlx.models.loops import repeating
@@ -96,9 +97,11 @@ def draft(
     memory = memory or Memory()
     cache = memory.take(model, ids[:-1])
     draw = np.random.default_rng(seed)
-    step = _stepper(model, cache)
+    takes_back = can_take_back(cache)
     made = []
     for temperature in temperatures:
+        own = cache if takes_back else deepcopy(cache)
+        step = _stepper(model, own)
         matching = (rules[0], rules[0].matcher(rules[1])) if rules else None
         writer = Writer(tokenizer, template, matching, temperature, max_tokens, draw)
         scores, whole = step(ids[-1])
@@ -108,10 +111,19 @@ def draft(
                 watch(writer.draft().text)
             scores, whole = step(token)
             steps += 1
-        trim_prompt_cache(cache, steps)
+        if takes_back:
+            trim_prompt_cache(own, steps)
         made.append(writer.draft())
     memory.keep(ids[:-1], cache)
     return made
+
+
+def can_take_back(cache: Sequence[Any]) -> bool:
+    """Whether what is written into a cache can be taken back, however much it is.
+
+    A sliding window forgets what it moves past, and a state has taken it in: those are copied before they are written.
+    """
+    return all(isinstance(entry, KVCache | BatchKVCache) for entry in cache)
 
 
 class Memory:
@@ -127,7 +139,7 @@ class Memory:
         self._ids, self._cache = [], []
         same = (at for at, pair in enumerate(zip(known, ids, strict=False)) if pair[0] != pair[1])
         shared = next(same, min(len(known), len(ids)))
-        if not cache or not can_trim_prompt_cache(cache):
+        if not cache or (shared < len(known) and not can_take_back(cache)):
             shared, cache = 0, list(make_prompt_cache(model))
         trim_prompt_cache(cache, len(known) - shared)
         _read(model, ids[shared:], cache)

@@ -1,5 +1,7 @@
 """Several prompts at once: the same answers as one after the other, free and held to a grammar."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from joco_mlx.commit.message import is_valid
 from joco_mlx.commit.prompt import render
 from joco_mlx.models.batched import Reading
-from joco_mlx.models.drafts import Constraint, draft
+from joco_mlx.models.drafts import Constraint, Memory, draft
 from joco_mlx.models.folder import ModelFolder, open_folder
 from joco_mlx.models.load import load_model
 from joco_mlx.models.tokens import Tokenizer
@@ -17,9 +19,20 @@ from joco_mlx.suggest.grammar import Form
 DIFFS = ["+ one line", "+ another, quite a lot longer than the others\n- and\n- more", "", "+ x = 1\n" * 30]
 
 
-@pytest.fixture
-def opened(tiny_model: Callable[..., Path]) -> tuple[object, Tokenizer, ModelFolder]:
-    folder = open_folder(tiny_model("qwen2"))
+WINDOWS = {"layer_types": ["full_attention", "sliding_attention"], "sliding_window": 8}
+
+
+@pytest.fixture(params=["qwen2", "sliding"])
+def opened(
+    tiny_model: Callable[..., Path], tmp_path: Path, request: pytest.FixtureRequest
+) -> tuple[object, Tokenizer, ModelFolder]:
+    """A model that remembers everything, and one whose second layer forgets what its window has moved past."""
+    path = tiny_model("qwen2")
+    if request.param == "sliding":
+        path = shutil.copytree(tiny_model("llama"), tmp_path / "sliding")
+        config = json.loads((path / "config.json").read_text())
+        (path / "config.json").write_text(json.dumps({**config, **WINDOWS}))
+    folder = open_folder(path)
     return load_model(folder), Tokenizer.from_folder(folder.path), folder
 
 
@@ -41,6 +54,16 @@ def test_together_they_are_what_each_is_alone(
         assert made.text == alone[0].text
         assert made.likelihood == pytest.approx(alone[0].likelihood, abs=1e-3)
         assert not grammar or is_valid(made.text)
+
+
+def test_several_drafts_begin_where_the_prompt_ended(opened: tuple[object, Tokenizer, ModelFolder]) -> None:
+    model, tokenizer, folder = opened
+    prompt, memory = render(folder.template, DIFFS[1]), Memory()
+    for _ in range(2):  # the second time the prompt is remembered
+        made = draft(
+            model, tokenizer, folder.template, prompt, rules=None, temperatures=[0.0] * 3, max_tokens=12, memory=memory
+        )
+        assert made[0] == made[1] == made[2]
 
 
 def test_each_prompt_has_its_own_seed_and_its_own_grammar(opened: tuple[object, Tokenizer, ModelFolder]) -> None:
