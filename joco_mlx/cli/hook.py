@@ -61,6 +61,7 @@ def run(message: Annotated[Path, typer.Argument(help="The file that git gives to
 
     comments, before = fill.comments_of(Path()), fill.read_message(message)
     if not fill.is_untouched(before, comments):
+        render.warn(f"{message} holds a message already, and is left alone.")
         return
     patch, config = source.staged_diff(Path()), suggest_settings({})
     with render.progress() as progress:

@@ -48,3 +48,13 @@ def test_a_file_that_changed_meanwhile_is_left_alone(ready: Repository, tmp_path
         _, said = child.communicate(timeout=30)
     assert (child.returncode, message.read_text()) == (0, MINE)
     assert f"{message} was changed meanwhile, and is left alone." in said
+
+
+def test_a_file_with_a_message_is_told(ready: Repository, tmp_path: Path) -> None:
+    message = tmp_path / "message"
+    message.write_text(MINE)
+    with running(FakeOllama(models={"joco": SHOWN})) as ollama:
+        _, said = start(ready, ollama, message).communicate(timeout=30)
+        assert not ollama.requests
+    assert message.read_text() == MINE
+    assert said == f"{message} holds a message already, and is left alone.\n"
