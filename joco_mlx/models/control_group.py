@@ -5,6 +5,7 @@ this way. Leaves what follows from a limit to `memory`, and from a death to `tra
 Source: kernel documentation, admin-guide/cgroup-v2 and admin-guide/cgroup-v1/memory; cgroups(7).
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -37,3 +38,25 @@ def memory_groups(groups: Path = GROUPS, root: Path = ROOT) -> Iterator[MemoryGr
             yield MemoryGroup(2, root, root / path.lstrip("/"))
         elif "memory" in controllers.split(","):
             yield MemoryGroup(1, root / "memory", root / "memory" / path.lstrip("/"))
+
+
+def memory_limit_bytes(groups: Path = GROUPS, root: Path = ROOT) -> float:
+    """Return how much memory this process's groups may have, or infinity: the least of its own and of those around it.
+
+    Args:
+        groups: As for `memory_groups`.
+        root: As for `memory_groups`.
+    """
+    limits = [math.inf]
+    for group in memory_groups(groups, root):
+        name = "memory.max" if group.version == 2 else "memory.limit_in_bytes"
+        around = [folder for folder in group.folder.parents if folder.is_relative_to(group.mount)]
+        limits.extend(_limit(folder / name) for folder in (group.folder, *around))
+    return min(limits)
+
+
+def _limit(file: Path) -> float:
+    try:
+        return float(file.read_text("ascii"))
+    except (OSError, ValueError):  # no group here, or the word `max`
+        return math.inf

@@ -10,11 +10,11 @@ not fitted to. No figure is from a Mac or any other GPU.
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 from joco_mlx.config import ANSWER_TOKENS, SEVEN_PROJECTIONS
 from joco_mlx.models.compute import device_kind, mx
+from joco_mlx.models.control_group import memory_limit_bytes
 from joco_mlx.models.shape import Shape
 
 Device = Literal["gpu", "cpu"]
@@ -123,14 +123,14 @@ def this_machine_budget() -> int:
     """Return how many bytes training may plan for on this machine.
 
     On a GPU what MLX says of the device: Metal's recommended working set (5.46 GB on a Mac with 8 GB), or CUDA's memory.
-    Else `SHARE_OF_RAM` of the physical memory, or of the control group's limit when that is less.
+    Else `SHARE_OF_RAM` of the physical memory, or of the limit of its control groups when that is less.
     """
     if device_kind() != "cpu":
         told = mx.device_info()
         for key in ("max_recommended_working_set_size", "total_memory", "memory_size"):
             if isinstance(told.get(key), int):
                 return int(told[key])
-    return int(SHARE_OF_RAM * min(_physical_bytes(), _control_group_bytes()))
+    return int(SHARE_OF_RAM * min(_physical_bytes(), memory_limit_bytes()))
 
 
 @dataclass(frozen=True)
@@ -195,11 +195,3 @@ def _sum(factors: Sequence[float], sizes: Sequence[int]) -> float:
 
 def _physical_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _control_group_bytes() -> float:
-    """The memory limit of the control group this process is in (cgroup v2), or infinity."""
-    try:
-        return float(Path("/sys/fs/cgroup/memory.max").read_text("ascii"))
-    except (OSError, ValueError):  # no control group, or the word `max`
-        return float("inf")

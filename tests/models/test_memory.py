@@ -178,9 +178,9 @@ def test_every_model_of_the_registry_has_a_plan() -> None:
 def test_the_budget_is_a_share_of_the_smaller_of_memory_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "device_kind", lambda: "cpu")
     monkeypatch.setattr(memory, "_physical_bytes", lambda: 16_000_000_000)
-    monkeypatch.setattr(memory, "_control_group_bytes", lambda: float("inf"))
+    monkeypatch.setattr(memory, "memory_limit_bytes", lambda: float("inf"))
     assert memory.this_machine_budget() == 12_000_000_000
-    monkeypatch.setattr(memory, "_control_group_bytes", lambda: 8e9)
+    monkeypatch.setattr(memory, "memory_limit_bytes", lambda: 8e9)
     assert memory.this_machine_budget() == 6_000_000_000
 
 
@@ -193,4 +193,4 @@ def test_metals_recommendation_is_the_budget(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_this_machine_has_some_memory() -> None:
     assert memory._physical_bytes() > 1e9
-    assert memory._control_group_bytes() > 1e8
+    assert memory.memory_limit_bytes() > 1e8
