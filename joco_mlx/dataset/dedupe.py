@@ -8,8 +8,9 @@ The rule: **a record goes when an earlier one is near it**, whether or not that 
 depend on the order in which pairs are found, no two records that stay are near each other, and the earliest of each
 cluster stays.
 
-Memory: a shingle takes four bytes and a sketch under a kilobyte a record, and no index outlives a band. Broder 1997,
-"On the resemblance and containment of documents"; Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", chapter 3.
+Memory: a shingle takes four bytes, a sketch and the names of its buckets a kilobyte a record, and no list of pairs is
+kept. Broder 1997, "On the resemblance and containment of documents"; Leskovec, Rajaraman, Ullman, "Mining of Massive
+Datasets", chapter 3.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ MINIMUM_SHINGLES = 8
 SEED = 20_240_131
 
 _SKETCHED_AT_ONCE = 512
+_COMPARED_AT_ONCE = 256
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 """Odd, so that 32-bit hashes become different 64-bit ones."""
 
@@ -128,38 +130,59 @@ def near_earlier(
         groups: When given, only pairs of different groups count (the splits of a dataset, say).
     """
     places = [place for place, shingles in enumerate(sets) if shingles.size >= MINIMUM_SHINGLES]
-    sketches = _sketches([sets[place] for place in places], banding)
+    long = [sets[place] for place in places]
+    texts = _Texts(long, _bucket_names(_sketches(long, banding), banding), threshold)
+    own = None if groups is None else np.array([groups[place] for place in places])
     found: dict[int, int] = {}
-    refused: set[tuple[int, int]] = set()
     for band in range(banding.bands):
-        columns = sketches[:, band * banding.rows : (band + 1) * banding.rows]
-        for bucket in _equal_rows(columns):
-            _search([places[row] for row in bucket], sets, threshold, groups, found, refused)
-    return found
+        for bucket in _buckets(texts.names[:, band]):
+            for row, earlier in _compared(bucket, own, found):
+                near = texts.first_near(row, earlier, band)
+                if near is not None:
+                    found[row] = near
+    return {places[row]: places[near] for row, near in found.items()}
 
 
-def _search(
-    bucket: Sequence[int],
-    sets: Sequence[Shingles],
-    threshold: float,
-    groups: Sequence[int] | None,
-    found: dict[int, int],
-    refused: set[tuple[int, int]],
-) -> None:
-    """Look among the places of one bucket, in ascending order, for pairs that are near."""
-    for later, place in enumerate(bucket):
-        if place in found:
-            continue
-        for other in bucket[:later]:
-            pair = (other, place)
-            if pair in refused or (groups is not None and groups[other] == groups[place]):
-                continue
-            if _can_reach(sets[other].size, sets[place].size, threshold) and (
-                jaccard(sets[other], sets[place]) >= threshold
-            ):
-                found[place] = other
-                break
-            refused.add(pair)
+@dataclass(frozen=True)
+class _Texts:
+    """What is compared, a row for each text."""
+
+    sets: Sequence[Shingles]
+    names: npt.NDArray[np.int32]
+    """The bucket of each text (row) in each band (column)."""
+    threshold: float
+
+    def first_near(self, row: int, earlier: npt.NDArray[np.intp], band: int) -> int | None:
+        """Return the first of `earlier` that is near `row`, all of which share its bucket in `band`.
+
+        Those that shared a bucket in a band before were compared there, and are not near.
+        """
+        for start in range(0, earlier.size, _COMPARED_AT_ONCE):
+            others = earlier[start : start + _COMPARED_AT_ONCE]
+            met = (self.names[others, :band] == self.names[row, :band]).any(axis=1)
+            for other in others[~met].tolist():
+                if self._is_near(row, other):
+                    return int(other)
+        return None
+
+    def _is_near(self, row: int, other: int) -> bool:
+        one, two = self.sets[row], self.sets[other]
+        return _can_reach(one.size, two.size, self.threshold) and jaccard(one, two) >= self.threshold
+
+
+def _compared(
+    bucket: npt.NDArray[np.intp], groups: npt.NDArray[np.int_] | None, found: Mapping[int, int]
+) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+    """Yield each row of an ascending bucket that is not found yet, and those before it of other groups, if there are.
+
+    A bucket of one group, such as copies within a split, costs no more than reading it.
+    """
+    own = bucket if groups is None else groups[bucket]  # without groups each text is one
+    strangers = np.flatnonzero(own != own[0])
+    for later in range(int(strangers[0]), bucket.size) if strangers.size else ():
+        row = int(bucket[later])
+        if row not in found:
+            yield row, bucket[:later] if groups is None else bucket[:later][own[:later] != own[later]]
 
 
 def _can_reach(first: int, second: int, threshold: float) -> bool:
@@ -180,14 +203,23 @@ def _sketches(sets: Sequence[Shingles], banding: Banding) -> npt.NDArray[np.uint
     return sketches
 
 
-def _equal_rows(columns: npt.NDArray[np.uint32]) -> Iterator[list[int]]:
-    """Yield the numbers of rows that are equal, ascending, for each row that is there more than once."""
-    keys = np.ascontiguousarray(columns).view(np.dtype((np.void, columns.shape[1] * 4))).ravel()
-    order = np.argsort(keys, kind="stable")
-    ends = np.flatnonzero(keys[order][1:] != keys[order][:-1]) + 1
+def _bucket_names(sketches: npt.NDArray[np.uint32], banding: Banding) -> npt.NDArray[np.int32]:
+    """Return a number for each text (row) and band (column), equal in a column where all of the band's numbers are."""
+    names = np.empty((len(sketches), banding.bands), np.int32)
+    key = np.dtype((np.void, banding.rows * sketches.itemsize))
+    for band in range(banding.bands):
+        columns = np.ascontiguousarray(sketches[:, band * banding.rows : (band + 1) * banding.rows])
+        names[:, band] = np.unique(columns.view(key).ravel(), return_inverse=True)[1]
+    return names
+
+
+def _buckets(names: npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.intp]]:
+    """Yield the rows of each name that is there more than once, ascending."""
+    order = np.argsort(names, kind="stable")
+    ends = np.flatnonzero(names[order][1:] != names[order][:-1]) + 1
     for rows in np.split(order, ends):
         if rows.size > 1:
-            yield rows.tolist()
+            yield rows
 
 
 def _note(reasons: dict[int, tuple[str, int]], why: str, places: Sequence[int], found: Mapping[int, int]) -> None:
