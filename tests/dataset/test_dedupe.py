@@ -1,13 +1,17 @@
 """Near-duplicates: judged against comparing every pair, and against rules of thumb that a reader can check."""
 
 import dataclasses
+import itertools
 import random
+import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
 from dataset_records import PATCH, record
 
 from joco_mlx.commit.record import Record
+from joco_mlx.dataset import dedupe
 from joco_mlx.dataset.dedupe import (
     DIFF_BANDING,
     DIFF_JACCARD,
@@ -19,7 +23,7 @@ from joco_mlx.dataset.dedupe import (
     exact_earlier,
     near_earlier,
 )
-from joco_mlx.dataset.shingles import diff_shingles, jaccard, message_shingles
+from joco_mlx.dataset.shingles import Shingles, diff_shingles, jaccard, message_shingles
 
 WORDS = [f"word{number}" for number in range(400)]
 
@@ -101,6 +105,61 @@ def test_only_pairs_of_different_groups_count_when_there_are_groups() -> None:
     assert near_earlier(sets, 0.5, DIFF_BANDING, [0, 0, 1, 1]) == {2: 0, 3: 0}
     assert exact_earlier(["a", "a", "a", "b"], [0, 0, 1, 1]) == {2: 0}
     assert exact_earlier(["a", "b", "a", "a"]) == {2: 0, 3: 0}
+
+
+class Asked(list[int]):
+    """Groups that count how often they are asked for one."""
+
+    times = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        self.times += 1
+        return super().__getitem__(place)
+
+
+def test_copies_within_a_group_are_not_compared_pair_by_pair() -> None:
+    groups = Asked([0] * 300 + [1])
+    assert near_earlier([diff_shingles(varied(1))] * 301, 0.5, DIFF_BANDING, groups) == {300: 0}
+    assert groups.times == 301
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_groups_are_compared_as_every_pair_of_them_would_be(interleaved: bool) -> None:
+    dice = random.Random(2)
+    texts = [varied(seed) for seed in range(20)]
+    texts += [changed(dice.choice(texts), dice.uniform(0, 0.3), seed) for seed in range(80)]
+    sets = [diff_shingles(text) for text in texts]
+    groups = [place % 3 if interleaved else place // 34 for place in range(100)]
+    pairs = itertools.combinations(range(100), 2)
+    near = {two for one, two in pairs if groups[one] != groups[two] and jaccard(sets[one], sets[two]) >= DIFF_JACCARD}
+    found = near_earlier(sets, DIFF_JACCARD, DIFF_BANDING, groups)
+    assert 20 < len(near) < 80
+    assert set(found) == near
+    assert all(groups[place] != groups[other] and other < place for place, other in found.items())
+
+
+def test_pairs_that_are_not_near_are_compared_once_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = np.random.default_rng(3)
+    shared = dice.integers(0, 2**32, 110, np.uint32)
+    sets = [np.unique(np.concatenate([shared, dice.integers(0, 2**32, 70, np.uint32)])) for _ in range(240)]
+    compared = 0
+
+    def counted(one: Shingles, two: Shingles) -> float:
+        nonlocal compared
+        if not compared:
+            tracemalloc.start()  # not before, for sketches are larger than what is looked for
+        compared += 1
+        return jaccard(one, two)
+
+    monkeypatch.setattr(dedupe, "jaccard", counted)
+    try:
+        assert near_earlier(sets, DIFF_JACCARD, DIFF_BANDING) == {}
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    pairs = 240 * 239 // 2
+    assert pairs * 0.9 < compared <= pairs
+    assert peak_bytes < pairs * 20  # a set of the pairs takes more than a hundred for each
 
 
 def test_the_earliest_stays_and_the_others_say_why_they_went() -> None:
