@@ -1,9 +1,9 @@
 """The text of the prepare-commit-msg hook: POSIX sh that decides in milliseconds, and starts Python only to write.
 
 Decides what is none of its business: every commit that comes with a message of its own (git names its source in the
-second argument), nothing staged, no model. What was there before runs first and keeps its verdict; whatever goes wrong
-afterwards leaves the commit as it was. The interpreter is named by its absolute path, because editors and other
-programs start git with another PATH, and is told (-P) not to take modules from the repository.
+second argument), no editor, nothing staged, no model. What was there before runs first and keeps its verdict; whatever
+goes wrong afterwards leaves the commit as it was. The interpreter is named by its absolute path, because editors and
+other programs start git with another PATH, and is told (-P) not to take modules from the repository.
 """
 
 import shlex
@@ -35,7 +35,8 @@ if [ -n "$before" ] && [ -x "$before" ]; then
   fi
 fi
 
-[ -z "$2" ] && [ "$JOCO_MLX_HOOK" != 0 ] && [ -f "$1" ] && [ -x {python} ] || exit 0
+# git says GIT_EDITOR=: where it opens no editor, so that nobody would read what is suggested.
+[ -z "$2" ] && [ "$GIT_EDITOR" != : ] && [ "$JOCO_MLX_HOOK" != 0 ] && [ -f "$1" ] && [ -x {python} ] || exit 0
 
 model_is_there() {{
   [ -z "$JOCO_MLX_MODEL" ] || return 0

@@ -68,6 +68,7 @@ SILENT: dict[str, Callable[[Repository], subprocess.CompletedProcess[str]]] = {
         git(made, "stash"),
         git(made, "commit", "--allow-empty", editor="sh -c 'echo fix: x > \"$1\"' -"),
     )[1],
+    "no editor, and none asked": lambda made: git(made, "commit", "--no-edit", "--allow-empty-message"),
     "no model": lambda made: git(made, "commit", editor="sh -c 'echo fix: x > \"$1\"' -", JOCO_MLX_MODEL=""),
 }
 
@@ -84,6 +85,12 @@ def test_a_commit_with_a_message_of_its_own_is_left_alone(
     assert ready.git("rev-parse", "HEAD") != before
     assert hooked.calls == []
     assert SUGGESTED not in last_message(ready)
+
+
+def test_a_message_that_nobody_reads_is_not_made(ready: Repository, hooked: Hooked) -> None:
+    done = git(ready, "commit", "--no-edit")
+    assert (done.returncode, hooked.calls) == (1, [])
+    assert "Aborting commit due to empty commit message" in done.stderr
 
 
 def test_merge_squash_cherry_pick_and_rebase_are_left_alone(ready: Repository, hooked: Hooked) -> None:
