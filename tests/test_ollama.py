@@ -57,6 +57,15 @@ def is_kept(letter: str) -> bool:
     return letter.isprintable() or letter in " \t\r\n"
 
 
+def test_a_modelfile_says_of_which_adapter_it_is() -> None:
+    text = rendered(adapter="ab" * 32)
+    assert ollama.adapter_in(text) == "ab" * 32
+    assert parsed(text) == parsed(rendered())
+    assert ollama.is_ours(text)
+    assert ollama.adapter_in(rendered()) is None
+    assert ollama.adapter_in(rendered(licence=f"\n# Adapter: sha256:{'c' * 64}")) is None
+
+
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_the_grammar_reads_back_what_was_meant(name: str) -> None:
     template = TEMPLATES[name]

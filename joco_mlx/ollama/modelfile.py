@@ -4,6 +4,7 @@ Decides which words and parameters go into it, and which existing Modelfile may 
 `commit.prompt`. Grammar: Ollama's `parser/parser.go`; defaults that are overridden here: its `api/types.go`.
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +19,19 @@ GGUF_NAME = "joco.gguf"
 TEMPERATURE = 0.2
 """Near the greedy answer, whose validity is what training measures, yet asking again can give other words."""
 _MARK = "# Written by joco-mlx"
+_ADAPTER = "# Adapter: sha256:"
 _QUOTES = '"""'
 
 
 def render_modelfile(
-    gguf_name: str, template: Template, *, num_ctx: int, licence: str, model: str, temperature: float = TEMPERATURE
+    gguf_name: str,
+    template: Template,
+    *,
+    num_ctx: int,
+    licence: str,
+    model: str,
+    adapter: str | None = None,
+    temperature: float = TEMPERATURE,
 ) -> str:
     """Return the text of a Modelfile.
 
@@ -32,6 +41,7 @@ def render_modelfile(
         num_ctx: Longest sequence in training: prompt and answer, in tokens.
         licence: Name or text of the licence of the weights.
         model: Name of the base model, for the reader.
+        adapter: SHA-256 of the adapter that was merged, for `adapter_in`.
         temperature: Of sampling.
 
     Raises:
@@ -41,6 +51,7 @@ def render_modelfile(
         raise UsageError(f"The GGUF's name {gguf_name!r} is no plain file name.", f"Name it {GGUF_NAME}.")
     lines = [
         f"{_MARK} for {_in_one_line(model)} trained at {num_ctx} tokens; an export replaces a file that begins so.",
+        *([f"{_ADAPTER}{adapter}"] if adapter else []),
         f"FROM ./{gguf_name}",
         "",
         f"TEMPLATE {_quoted(template.go_template())}",
@@ -98,6 +109,12 @@ def licence_text(base: registry.BaseModel) -> str:
 def is_ours(text: str) -> bool:
     """Whether this tool wrote a Modelfile and may replace it: its first line says so."""
     return text.startswith(_MARK + " ")
+
+
+def adapter_in(text: str) -> str | None:
+    """Return the SHA-256 of the adapter that a Modelfile's GGUF was made of; None where its second line says none."""
+    found = re.match(rf".*\n{_ADAPTER}([0-9a-f]{{64}})\n", text)
+    return found[1] if found else None
 
 
 def refuse_foreign_export(folder: Path, *, force: bool) -> None:
