@@ -1,7 +1,7 @@
 """Which GGUF and which Modelfile `ollama create` takes: a file, a run's export, or the newest of what is there.
 
-Decides that a Modelfile beside a GGUF counts as it stands, that a run is exported once into its own folder, and that
-showing a Modelfile needs neither a server nor an export.
+Decides that a Modelfile beside a GGUF counts as it stands, that a run is exported into its own folder once for each
+adapter that it has had, and that showing a Modelfile needs neither a server nor an export.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pathlib import Path
 from joco_mlx import ollama
 from joco_mlx.config import FuseConfig, OllamaConfig
 from joco_mlx.errors import InputError
-from joco_mlx.export import export_run, modelfile_of
+from joco_mlx.export import adapter_digest, export_run, modelfile_of
 from joco_mlx.models.runs import Run, open_run
 from joco_mlx.ollama.create import Created, create, require_room
 from joco_mlx.ollama.instructions import read_modelfile
@@ -27,7 +27,7 @@ class Delivery:
 
     modelfile: str
     gguf: Path | None
-    """None when the run was not exported yet."""
+    """None when the run was not exported yet, or has gone on since."""
     run: Run | None
 
 
@@ -44,7 +44,7 @@ def prepare(source: str | None, config: OllamaConfig) -> Delivery:
         return _of_file(Path(source), config)
     run = open_run(source)
     exported = run.folder / EXPORT_FOLDER
-    if (exported / ollama.MODELFILE).is_file():  # written last
+    if (exported / ollama.MODELFILE).is_file() and not _is_outdated(exported, run):  # the Modelfile is written last
         return Delivery(_of_file(exported / ollama.GGUF_NAME, config).modelfile, exported / ollama.GGUF_NAME, run)
     guide = ollama.render_guide_modelfile(ollama.GGUF_NAME, model=run.base.name)
     return Delivery(guide if config.form == "guide" else modelfile_of(run), None, run)
@@ -67,6 +67,13 @@ def deliver(name: str, source: str | None, config: OllamaConfig, *, progress: Pr
     instructions = read_modelfile(found.modelfile, f"the Modelfile of {gguf}")
     progress.note(f"Bringing {gguf} to Ollama at {server.url}.")
     return create(name, gguf, instructions, server, force=config.force, progress=progress)
+
+
+def _is_outdated(exported: Path, run: Run) -> bool:
+    """Whether an export says that it was made of another adapter than the run has now."""
+    merged = ollama.adapter_in((exported / ollama.MODELFILE).read_text("utf-8", "replace"))
+    now = adapter_digest(run)
+    return None not in (merged, now) and merged != now
 
 
 def _of_file(gguf: Path, config: OllamaConfig) -> Delivery:

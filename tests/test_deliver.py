@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from models_fixture import make_run
 from ollama_server import FakeOllama, running
+from safetensors.numpy import load_file, save_file
 
 from joco_mlx import ollama as room
 from joco_mlx.cli.main import main
@@ -41,6 +42,29 @@ def test_a_run_is_exported_once_and_made(run: Path, ollama: FakeOllama) -> None:
     assert not deliver("again", "one", config, progress=Silent()).was_sent
     assert gguf.stat().st_mtime_ns == written
     assert ollama.models["again"]["parameters"]["num_ctx"] == 512
+
+
+def test_a_run_that_went_on_is_exported_again(run: Path, ollama: FakeOllama) -> None:
+    config = OllamaConfig(url=ollama.url)
+    deliver("joco", None, config, progress=Silent())
+    [before] = ollama.blobs.values()
+    adapter = run / "adapters" / "adapters.safetensors"
+    weights = load_file(adapter)
+    save_file({name: values / 2 for name, values in weights.items()}, adapter)
+    (run / "manifest.json").unlink()
+    for form in ("trained", "guide"):
+        assert prepare(str(run), OllamaConfig(form=form)).gguf is None
+    deliver("again", str(run), config, progress=Silent())
+    [_, after] = ollama.blobs.values()
+    assert after == (run / "ollama" / "joco.gguf").read_bytes() != before
+    assert prepare(str(run), config).gguf == run / "ollama" / "joco.gguf"
+
+
+def test_an_export_that_does_not_say_of_which_adapter_it_is_counts(run: Path) -> None:
+    text = room.render_modelfile("joco.gguf", TEMPLATES["chatml"], num_ctx=300, licence="MIT", model="earlier")
+    room.write_modelfile(run / "ollama", text)
+    (run / "ollama" / "joco.gguf").write_bytes(b"GGUF")
+    assert prepare(None, OllamaConfig()).modelfile == text
 
 
 def test_nothing_is_exported_for_a_server_that_would_refuse(run: Path, ollama: FakeOllama) -> None:
