@@ -63,6 +63,7 @@ def fuse(
 def verify(
     file: Annotated[Path, typer.Argument(help="GGUF to check.")],
     against: Annotated[Path, typer.Option("--against", help="Run or model folder that it was made from.")],
+    merge_into: Annotated[str | None, typer.Option("--from", help="What fuse was given as --from, if it was.")] = None,
     logits: Annotated[bool, typer.Option("--logits", help="Also ask llama.cpp's libraries in LLAMA_LIB_DIR.")] = False,
     data: Annotated[Path | None, typer.Option("--data", help="Dataset whose held-out records --logits asks.")] = None,
     prompts: Annotated[int, typer.Option("--prompts", min=1, help="How many records --logits asks.")] = 16,
@@ -75,7 +76,7 @@ def verify(
     from joco_mlx.export import verify_gguf
 
     with render.progress() as progress:
-        report = verify_gguf(file, against, progress=progress)
+        report = verify_gguf(file, against, merge_into=merge_into, progress=progress)
         heard = _hear(file, against, data, prompts, progress) if logits and not report.problems else None
     _tell(report, heard, json=json)
     report.require_sound()

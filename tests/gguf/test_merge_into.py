@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from joco_mlx.cli.main import app
 from joco_mlx.config import FuseConfig
 from joco_mlx.errors import InputError, UsageError
-from joco_mlx.export import export_run
+from joco_mlx.export import export_run, verify_gguf
 from joco_mlx.gguf.container import open_gguf
 from joco_mlx.gguf.encoders import decode
 from joco_mlx.merge import open_merged
@@ -47,6 +47,20 @@ def test_the_adapter_is_added_to_the_named_weights(original: Path, run: Run, tmp
     np.testing.assert_allclose(_up(made.gguf.path), wanted, atol=1e-3)
     onto_the_base = export_run(replace(config, merge_into=None, force=True), run)
     assert np.abs(_up(onto_the_base.gguf.path) - wanted).max() > 1e-2
+
+
+def test_it_is_verified_against_the_same_weights(original: Path, run: Run, tmp_path: Path) -> None:
+    file = export_run(FuseConfig(out=tmp_path / "out", merge_into=str(original)), run).gguf.path
+    assert verify_gguf(file, run.folder, merge_into=str(original)).problems == ()
+    assert verify_gguf(file, run.folder).problems, "the base's weights are others"
+    command = ["gguf", "verify", str(file), "--against", str(run.folder), "--from", str(original)]
+    assert CliRunner().invoke(app, command).exit_code == 0
+
+
+def test_a_model_folder_has_no_adapter_to_merge(original: Path, run: Run, tmp_path: Path) -> None:
+    file = export_run(FuseConfig(out=tmp_path / "out", merge_into=str(original)), run).gguf.path
+    with pytest.raises(UsageError, match="--from is for a run, but"):
+        verify_gguf(file, original, merge_into=str(original))
 
 
 def test_an_original_that_nobody_knows_is_told(run: Run, tmp_path: Path) -> None:
