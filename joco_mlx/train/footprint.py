@@ -7,6 +7,7 @@ the device has. The figures are read while training runs, because nothing can be
 import re
 import resource
 import signal
+from functools import cache
 from pathlib import Path
 
 from joco_mlx.models.compute import mx
@@ -19,10 +20,12 @@ _STATUS = Path("/proc/self/status")
 _KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 _NO_MEMORY = re.compile("unable to allocate|attempting to allocate|insufficient memory|out of memory", re.IGNORECASE)
 
+_budget = cache(this_machine_budget)  # it reads files, and is asked for many times a second
+
 
 def share_of_limit() -> float:
     """Return how much of its memory this process has, as a share of what it may have."""
-    shares = [mx.get_active_memory() / this_machine_budget()]
+    shares = [mx.get_active_memory() / _budget()]
     if _STATUS.is_file():
         status = _STATUS.read_text("ascii", "replace")
         for limit, name in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
