@@ -5,6 +5,7 @@ and that the file is whole at every moment. What counts as a comment is the repo
 `git help commit`, --cleanup; the scissors line is in git's `wt-status.c`.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from joco_mlx.errors import InputError
 
 _SCISSORS = "------------------------ >8 ------------------------"
 _NOTE = "joco-mlx suggested this message. Edit it, or delete it to stop the commit."
+# Of --signoff, --trailer and hooks that name who wrote along; no type of a conventional commit ends like this.
+_TRAILER = re.compile("[A-Za-z][A-Za-z-]*-by: ")
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,19 @@ def comments_of(repository: Path) -> Comments:
 
 
 def is_untouched(text: str, comments: Comments) -> bool:
-    """Whether a message file holds comments and white space only, above the scissors."""
+    """Whether a message file holds comments, trailers and white space only, above the scissors."""
     for line in text.split("\n"):
         if line == f"{comments.mark} {_SCISSORS}":
             return True
-        if line.strip() and not line.startswith(comments.mark):
+        if line.strip() and not line.startswith(comments.mark) and not _TRAILER.match(line):
             return False
     return True
 
 
 def filled(text: str, message: str, comments: Comments) -> str:
     """Return a message file with `message` on top, and a comment wherever git removes it."""
+    if _TRAILER.match(text):
+        text = f"\n{text}"
     note, scissors = f"{comments.mark} {_NOTE}\n", f"{comments.mark} {_SCISSORS}\n"
     if scissors in text:
         text = text.replace(scissors, scissors + note, 1)

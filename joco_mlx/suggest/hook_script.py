@@ -56,6 +56,8 @@ while IFS= read -r line; do
   case $line in
     "$comment"*'>8'*) break ;;
     "$comment"*) ;;
+    *[[:space:]]*-by:*) exit 0 ;;
+    [[:alpha:]]*-by:' '*) ;; # a trailer, of --signoff say, is no message yet
     *[![:space:]]*) exit 0 ;; # somebody has written a message already
   esac
 done <"$1"

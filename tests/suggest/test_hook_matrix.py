@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from conftest import Repository
-from hook_fixture import SUGGESTED, Hooked, git, last_message, person, stage
+from hook_fixture import SUGGESTED, Hooked, executable, git, last_message, person, stage
 
 from joco_mlx.suggest import hook
+from joco_mlx.suggest.hook_script import BEFORE
 
 
 @pytest.fixture
@@ -85,6 +86,22 @@ def test_a_commit_with_a_message_of_its_own_is_left_alone(
     assert ready.git("rev-parse", "HEAD") != before
     assert hooked.calls == []
     assert SUGGESTED not in last_message(ready)
+
+
+TRAILERS = {"--signoff": "Signed-off-by: ", "--trailer=Co-authored-by: Bo": "Co-authored-by: Bo"}
+
+
+@pytest.mark.parametrize("option", TRAILERS)
+def test_trailers_alone_are_no_message_yet(ready: Repository, hooked: Hooked, option: str) -> None:
+    done = git(ready, "commit", option)
+    assert done.returncode == 0, done.stderr
+    subject, trailer = last_message(ready).split("\n\n")
+    assert subject == SUGGESTED
+    assert trailer.startswith(TRAILERS[option])
+    executable(ready, f".git/hooks/{BEFORE}", '#!/bin/sh\necho "Stop it on stand-by: for now" > "$1"\n')
+    stage(ready, "a", "2\n")
+    assert git(ready, "commit", option).returncode == 0
+    assert len(hooked.calls) == 1
 
 
 def test_a_message_that_nobody_reads_is_not_made(ready: Repository, hooked: Hooked) -> None:
