@@ -134,7 +134,7 @@ def _document(
         model=base.name,
         rank=adapter.rank,
         alpha=adapter.scale * adapter.rank,
-        adapter="lora",
+        adapter=adapter.kind,  # an rsLoRA's scale is in alpha
         dropout=adapter.dropout,
         target_modules=tuple(adapter.extent.short_modules),
         layers=len(adapter.extent.layers),

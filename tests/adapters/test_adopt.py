@@ -42,6 +42,14 @@ def test_an_adopted_adapter_is_fused_like_our_own(tmp_path: Path, base: Path, la
         assert np.abs(fused.read(name) - expected.read(name)).max() <= 0.01 * np.abs(expected.read(name)).max()
 
 
+@pytest.mark.parametrize("layout", ["peft", "mlx"])
+def test_a_run_of_dora_says_so(tmp_path: Path, base: Path, layout: str) -> None:
+    own = random_adapter(base, tmp_path / "own", dora=True)
+    source = own if layout == "mlx" else convert(own, tmp_path / "peft").folder
+    adopt(source, model=str(base), out=tmp_path / "run")
+    assert open_run(tmp_path / "run").config.adapter == "dora"
+
+
 def test_what_was_prepared_is_known_again(tmp_path: Path, base: Path) -> None:
     source = peft_adapter(tmp_path / "outputs")
     about: dict[str, Any] = {
