@@ -35,7 +35,10 @@ _NO_NUMBER = {"int_parsing": "no whole number", "float_parsing": "no number"}
 
 
 class _Commands(TyperGroup):
-    """Names the value that an option cannot take; typer tells only what it should have been."""
+    """Names the value that an option cannot take, of which typer tells only what it should have been.
+
+    A question that gets no answer ends as any other Ctrl-C does; typer would end it with 1.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -43,6 +46,8 @@ class _Commands(TyperGroup):
         except typer.BadParameter as refused:
             refused.message = _with_value(refused)
             raise
+        except typer.Abort:
+            raise KeyboardInterrupt from None
 
 
 def _with_value(refused: typer.BadParameter) -> str:
