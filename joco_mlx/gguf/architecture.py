@@ -53,6 +53,7 @@ class Architecture:
                 f"{where} is a {shape.architecture!r} model, which cannot be written as a GGUF.",
                 f"Use a model of one of: {', '.join(EXPORTED)}; joco-mlx fuse makes a 16-bit folder of any other.",
             )
+        _refuse_windows(config, shape, where)
         return cls(
             shape=shape,
             head=int(_number(config, "head_dim", where, shape.hidden / shape.heads)),
@@ -106,6 +107,16 @@ def _number(config: Mapping[str, Any], key: str, where: str, default: float | No
             f"{key} in {where} is {brief(value)}, but must be a number above 0 and below {_LARGEST}.", _AGAIN
         )
     return float(value)
+
+
+def _refuse_windows(config: Mapping[str, Any], shape: Shape, where: str) -> None:
+    """llama.cpp's llama has no sliding window; mlx-lm's has one in some layers, its qwen2 in none."""
+    kinds = config.get("layer_types")
+    if shape.architecture == "llama" and isinstance(kinds, list) and "sliding_attention" in kinds:
+        raise InputError(
+            f"{where} has layers with a sliding window, which cannot be exported.",
+            "Use a model without; joco-mlx fuse makes a 16-bit folder of this one.",
+        )
 
 
 def _rope_base(config: Mapping[str, Any], shape: Shape, where: str) -> float:

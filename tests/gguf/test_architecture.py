@@ -63,6 +63,19 @@ def test_a_head_of_its_own_width_changes_four_shapes(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_windows_are_refused_where_mlx_lm_has_them(tmp_path: Path) -> None:
+    """Models without any window have `layer_types`, too, since transformers 5; mlx-lm's qwen2 does not read it."""
+    windows = {"layer_types": ["full_attention", "sliding_attention"], "sliding_window": 8}
+    with pytest.raises(InputError, match="sliding window, which cannot be exported"):
+        Architecture.from_folder(_folder(tmp_path, "llama", windows))
+    for kind, changed in (
+        ("llama", {"layer_types": ["full_attention"] * 2, "sliding_window": None}),
+        ("qwen2", windows),
+    ):
+        plain = Architecture.from_folder(_folder(tmp_path, kind)).metadata()
+        assert Architecture.from_folder(_folder(tmp_path, kind, changed)).metadata() == plain
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
