@@ -104,6 +104,11 @@ def _read_peft(source: Path, target: Path, base: TrainingBase | None) -> tuple[C
         part = _TO_MLX.get(found[2], "m")
         pieces[f"{found[1]}.{part}"] = turned(name, entry, axes=1 if part == "m" else 2)
     extent = extent_of(path, {name: piece.shape for name, piece in pieces.items()}, config.rank, dora=config.dora)
+    if config.chooses_layers and extent.layers[0] == 0:
+        raise InputError(
+            f"{source / CONFIG} has layers_to_transform from the first layer on; MLX's adapters are of the last ones.",
+            "Train on the last layers, or take layers_to_transform out of it if these are all.",
+        )
     trained_on = base or TrainingBase.of_peft(config.base, read_metadata(path))
     kind: Literal["lora", "dora"] = "dora" if config.dora else "lora"
     return Converted(target, "mlx", kind, config.rank, config.scale, config.dropout, extent, trained_on), pieces

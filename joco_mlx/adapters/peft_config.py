@@ -41,6 +41,8 @@ class PeftConfig:
     dropout: float
     rslora: bool
     dora: bool
+    chooses_layers: bool
+    """Whether it names the layers that it adapts; without, they are all of the model's."""
 
     @property
     def scale(self) -> float:
@@ -72,7 +74,15 @@ def read_peft_config(path: Path) -> PeftConfig:
     ):
         if not sound:
             raise InputError(f"{path} has {name} {brief(value)}, which cannot be.", "Save the adapter again with PEFT.")
-    return PeftConfig(base, rank, alpha, dropout, config.get("use_rslora") is True, config.get("use_dora") is True)
+    return PeftConfig(
+        base,
+        rank,
+        alpha,
+        dropout,
+        rslora=config.get("use_rslora") is True,
+        dora=config.get("use_dora") is True,
+        chooses_layers=config.get("layers_to_transform") is not None,
+    )
 
 
 def _unsupported(config: Mapping[str, Any]) -> list[str]:

@@ -151,6 +151,17 @@ def test_layers_with_gaps_are_refused(tmp_path: Path) -> None:
         convert(source, tmp_path / "mlx")
 
 
+def test_the_lowest_layers_are_not_taken_for_the_last(tmp_path: Path, base: Path) -> None:
+    """mlx-lm's layout counts layers from the top; a base of three layers would get these two in the wrong place."""
+    source = peft_adapter(tmp_path / "peft", layers=range(2), layers_to_transform=[0, 1])
+    with pytest.raises(InputError, match="layers_to_transform from the first layer on"):
+        convert(source, tmp_path / "mlx")
+    middle = peft_adapter(tmp_path / "middle", layers=range(1, 2), layers_to_transform=1)
+    made = convert(middle, tmp_path / "middle-mlx")  # of a model of two layers, for all that it says
+    with pytest.raises(InputError, match="does not fit"):
+        load_model(open_folder(base), adapter=made.folder)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
