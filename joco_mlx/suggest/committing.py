@@ -1,6 +1,9 @@
-"""A message, edited and committed. Decides that nothing is ever pushed, and that an empty message stops everything."""
+"""A message, edited and committed.
 
-import shlex
+Decides that nothing is ever pushed, that an empty message stops everything, and that an editor is started as git starts
+it: by the shell, so that `$HOME/bin/edit` and quotes mean what they mean there.
+"""
+
 import tempfile
 from pathlib import Path
 
@@ -16,14 +19,14 @@ def edited(repository: Path, message: str) -> str:
         StoppedError: The message was deleted.
     """
     done = process.run(["git", "-C", repository, "var", "GIT_EDITOR"])
-    words = shlex.split(done.stdout.decode("utf-8", "replace")) if done.code == 0 else []
-    if not words:
+    editor = done.stdout.decode("utf-8", "surrogateescape").strip() if done.code == 0 else ""
+    if not editor:
         raise MachineError("git knows no editor.", "Name one: git config --global core.editor EDITOR")
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "COMMIT_EDITMSG"
         path.write_text(f"{message}\n", "utf-8")
-        if process.run_in_terminal([*words, path]) != 0:
-            raise MachineError(f"The editor {words[0]!r} ended with an error.", "See: git var GIT_EDITOR")
+        if process.run_in_terminal(["sh", "-c", f'{editor} "$@"', editor, path]) != 0:
+            raise MachineError(f"The editor {editor!r} ended with an error.", "See: git var GIT_EDITOR")
         text = path.read_text("utf-8").strip()
     if not text:
         raise StoppedError("The message is empty, so nothing is done.")

@@ -15,6 +15,9 @@ from conftest import Repository
 from hook_fixture import last_message, person, stage
 from ollama_server import FakeOllama, running
 
+from joco_mlx.errors import MachineError
+from joco_mlx.suggest.committing import edited
+
 ANSWER = "feat(core): add the parser"
 
 
@@ -107,6 +110,22 @@ def test_the_editor_has_the_last_word_and_hooks_run(pushable: Repository, ollama
     assert last_message(pushable) == ANSWER.replace("parser", "reader")
     assert (tmp_path / "checked").read_text() == f"checked: {last_message(pushable)}\n"
     assert pushable.git("show", "--name-only", "--format=").split() == ["a", "src/parser.py"]
+
+
+def test_an_editor_is_a_command_of_the_shell_as_for_git(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "my editor"
+    editor.write_text('#!/bin/sh\necho "fix: edited" > "$2"\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    monkeypatch.setenv("GIT_EDITOR", '"$PLACE/my editor" --wait')
+    assert edited(repository.folder, "fix: a") == "fix: edited"
+    for broken in ('sed "', "no-such-editor-anywhere", "false"):
+        monkeypatch.setenv("GIT_EDITOR", broken)
+        with pytest.raises(MachineError, match="ended with an error") as caught:
+            edited(repository.folder, "fix: a")
+        assert repr(broken) in caught.value.message
 
 
 def test_a_message_that_was_deleted_or_refused_commits_nothing(
