@@ -64,18 +64,6 @@ class Architecture:
             rope_factor=_rope_factor(config, where),
         )
 
-    def linear(self, module: str) -> tuple[int, int]:
-        """Return (inputs, outputs) of one of the seven linear layers of a block."""
-        inputs, outputs = self.shape.linear(module)
-        wide, narrow = self.shape.heads * self.head, self.shape.kv_heads * self.head
-        own = {
-            "q_proj": (inputs, wide),
-            "k_proj": (inputs, narrow),
-            "v_proj": (inputs, narrow),
-            "o_proj": (wide, outputs),
-        }
-        return own.get(module, (inputs, outputs))
-
     def metadata(self) -> Metadata:
         """Return the keys of this architecture, `general.architecture` included."""
         shape, kind = self.shape, self.shape.architecture

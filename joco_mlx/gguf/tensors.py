@@ -132,7 +132,7 @@ def _block(model: Architecture, layer: int) -> Iterator[PlannedTensor]:
     for module, name in _NORMS.items():
         yield PlannedTensor(f"{there}{name}.weight", f"{here}{module}.weight", (model.shape.hidden,))
     for module, name in _LINEARS.items():
-        columns, rows = model.linear(module.partition(".")[2])
+        columns, rows = model.shape.linear(module.partition(".")[2])
         heads = _permuted_heads(model, name)
         yield PlannedTensor(f"{there}{name}.weight", f"{here}{module}.weight", (rows, columns), heads)
         if module in _MAY_HAVE_BIAS[model.shape.architecture]:

@@ -57,8 +57,8 @@ def test_a_missing_rope_theta_is_mlx_lms_default(kind: str, base: float, tmp_pat
 
 
 def test_a_head_of_its_own_width_changes_four_shapes(tmp_path: Path) -> None:
-    model = Architecture.from_folder(_folder(tmp_path, "llama", {"head_dim": 32}))
-    assert [model.linear(module) for module in ("q_proj", "k_proj", "v_proj", "o_proj", "up_proj")] == [
+    shape = Architecture.from_folder(_folder(tmp_path, "llama", {"head_dim": 32})).shape
+    assert [shape.linear(module) for module in ("q_proj", "k_proj", "v_proj", "o_proj", "up_proj")] == [
         (64, 128), (64, 64), (64, 64), (128, 64), (64, 128),
     ]  # fmt: skip
 
