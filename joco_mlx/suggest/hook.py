@@ -6,6 +6,7 @@ respected. Leaves what the hook does to `hook_script`.
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from typing import Literal
 from joco_mlx import artifacts, process
 from joco_mlx.config import user_file
 from joco_mlx.errors import ConflictError, InputError
-from joco_mlx.suggest.hook_script import BEFORE, LIMIT_SECONDS, MADE_FOLDER, PRE_COMMIT, hook_script, is_hook
+from joco_mlx.suggest.hook_script import BEFORE, LIMIT_SECONDS, MADE_FOLDER, NAMED, PRE_COMMIT, hook_script, is_hook
 from joco_mlx.suggest.source import refuse_untrusted
 
 HOOK = "prepare-commit-msg"
@@ -81,6 +82,7 @@ def install(repository: Path, *, limit_seconds: int = LIMIT_SECONDS) -> HookStat
         try:
             artifacts.write_text(place, text)
             place.chmod(0o755)
+            _give_its_name(place.parent)
         except BaseException:
             if foreign:
                 (place.parent / BEFORE).replace(place)
@@ -110,6 +112,7 @@ def uninstall(repository: Path) -> HookState:
                 found.before.unlink()  # pre-commit has written it anew
             else:
                 found.before.rename(found.installed)
+        _take_its_name(found.path.parent)
         if made_folder and not any(found.path.parent.iterdir()):
             found.path.parent.rmdir()
     return state(repository)
@@ -135,6 +138,38 @@ def _step_aside(found: HookState) -> None:
             f"Keep one of them, and try again: mv {found.path} {found.before}",
         )
     found.path.rename(found.path.parent / BEFORE)
+
+
+def _give_its_name(folder: Path) -> None:
+    """Link the hook that stepped aside, and all that lies beside it, where it has the name that git calls it by.
+
+    Dispatchers ask for that name. A hook that climbs to the folder above would lose its way there, so it does without,
+    as do pre-commit's, which never asks, and husky's, which is told in another way.
+    """
+    _take_its_name(folder)
+    before, named = folder / BEFORE, folder / NAMED
+    if not before.is_file() or _is_pre_commits(before) or (folder / "h").is_file():
+        return
+    content = before.read_bytes()
+    if b"../" in content or b"/.." in content:
+        return
+    beside = {path.name for path in folder.iterdir() if path.suffix != ".sample"} - {HOOK, BEFORE, named.parent.name}
+    with suppress(OSError):  # a disk without links: it runs under the other name
+        named.parent.mkdir(exist_ok=True)
+        for name in sorted(beside):
+            (named.parent / name).symlink_to(f"../{name}")
+        named.symlink_to(f"../{BEFORE}")
+
+
+def _take_its_name(folder: Path) -> None:
+    """Remove the links again; what a hook has written between them stays."""
+    named = (folder / NAMED).parent
+    if named.is_dir():
+        for path in named.iterdir():
+            if path.is_symlink():
+                path.unlink()
+        if not any(named.iterdir()):
+            named.rmdir()
 
 
 def _is_ours(path: Path) -> bool:
