@@ -1,6 +1,8 @@
 """Whole files against real llama.cpp: the bytes of its own quantiser, and the logits of the model that was trained."""
 
+import json
 import platform
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +118,19 @@ def test_logits_of_the_f16_file_agree_with_mlx(
     shape: str, tiny_model: Callable[..., Path], tmp_path: Path, llama_library: Path
 ) -> None:
     folder = tiny_model(**SHAPES[shape])
+    export(open_weights(folder), folder, tmp_path / "f16.gguf", quantization="f16", card=CARD)
+    assert _divergence(open_folder(folder), tmp_path / "f16.gguf", llama_library) < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_logits_agree_with_rotary_settings_of_transformers_5(
+    kind: str, tiny_model: Callable[..., Path], tmp_path: Path, llama_library: Path
+) -> None:
+    folder = shutil.copytree(tiny_model(kind), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    del config["rope_theta"], config["rope_scaling"]
+    config["rope_parameters"] = {"rope_theta": 500.0, "rope_type": "linear", "factor": 2.0}
+    (folder / "config.json").write_text(json.dumps(config))
     export(open_weights(folder), folder, tmp_path / "f16.gguf", quantization="f16", card=CARD)
     assert _divergence(open_folder(folder), tmp_path / "f16.gguf", llama_library) < 1e-4
 
