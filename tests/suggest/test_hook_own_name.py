@@ -1,6 +1,7 @@
 """A hook that was there before ours still finds its own name, and what lies beside it."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from conftest import Repository
@@ -67,3 +68,26 @@ def test_what_an_earlier_version_installed_is_brought_up_to_date_and_taken_away(
     executable(repository, ".git/hooks/prepare-commit-msg", earlier)
     hook.uninstall(repository.folder)
     assert (names(path.parent), path.read_text()) == ([path.name], FINDINGS["by basename"])
+
+
+def test_a_disk_without_links_and_what_a_hook_wrote_beside_itself(
+    repository: Repository, hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes = '#!/bin/sh\necho "${0##*/}" >> "$(dirname "$0")/log"\n'
+    path = executable(repository, ".git/hooks/prepare-commit-msg", writes)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "symlink_to", Mock(side_effect=PermissionError))
+        hooked.install(repository, monkeypatch)
+    stage(repository)
+    assert git(repository, "commit").returncode == 0
+    assert (path.parent / "log").read_text() == f"{BEFORE}\n"
+    (path.parent / "log").unlink()
+    hooked.install(repository, monkeypatch)
+    stage(repository, "a", "2\n")
+    assert git(repository, "commit").returncode == 0
+    hook.uninstall(repository.folder)
+    assert (path.parent / "before-joco-mlx" / "log").read_text() == "prepare-commit-msg\n"
+    hooked.install(repository, monkeypatch)
+    stage(repository, "a", "3\n")
+    assert git(repository, "commit").returncode == 0
+    assert (path.parent / "before-joco-mlx" / "log").read_text() == "prepare-commit-msg\n" * 2
