@@ -8,11 +8,12 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any
 
 from joco_mlx.dataset.shard import Shard, read_shard
+from joco_mlx.errors import MachineError
 
 
 @contextmanager
@@ -31,12 +32,26 @@ def local_executor(jobs: int | None, shards: int) -> Iterator[Executor | None]:
 
 
 def read_all(shards: Sequence[Shard], executor: Executor | None) -> Iterator[tuple[Shard, bytes]]:
-    """Yield shards and their results as they are done, the longest begun first; in this process without an executor."""
+    """Yield shards and their results as they are done, the longest begun first; in this process without an executor.
+
+    Raises:
+        MachineError: A worker of this machine was killed.
+    """
     ordered = sorted(shards, key=lambda shard: -len(shard.hashes))
     if executor is None:
         yield from ((shard, read_shard(shard)) for shard in ordered)
         return
-    futures = {executor.submit(read_shard, shard): shard for shard in ordered}
+    try:
+        yield from _as_completed(ordered, executor)
+    except BrokenExecutor as problem:
+        raise MachineError(
+            "A process that reads died: most often the system ends one when memory runs out.",
+            "Run the same command again, and it goes on; with --jobs 1 it takes the least memory.",
+        ) from problem
+
+
+def _as_completed(shards: Sequence[Shard], executor: Executor) -> Iterator[tuple[Shard, bytes]]:
+    futures = {executor.submit(read_shard, shard): shard for shard in shards}
     try:
         for future in as_completed(futures):
             yield futures.pop(future), future.result()

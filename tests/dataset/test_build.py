@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ from joco_mlx.dataset import build as building
 from joco_mlx.dataset.audit import audit
 from joco_mlx.dataset.build import build
 from joco_mlx.dataset.validate import validate
-from joco_mlx.errors import ConflictError, InputError, UsageError
+from joco_mlx.dataset.workers import local_executor
+from joco_mlx.errors import ConflictError, InputError, MachineError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +158,21 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(repositories: list[str],
         assert subprocess.run(command, check=False).returncode == 0
     assert content(tmp_path / "plain") == content(tmp_path / "data")
     assert names(tmp_path) == ["data", "plain", "sources"]
+
+
+def test_a_worker_that_dies_is_told(repositories: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def losing_one(jobs: int | None, shards: int) -> Iterator[Executor | None]:
+        with local_executor(jobs, shards) as pool:
+            assert pool is not None
+            assert pool.submit(signal.raise_signal, signal.SIGKILL).exception() is not None
+            yield pool
+
+    monkeypatch.setattr(building, "local_executor", losing_one)
+    with pytest.raises(MachineError, match="A process that reads died") as caught:
+        build(BuildConfig(), repositories, tmp_path / "data", jobs=2)
+    assert "--jobs 1" in caught.value.hint
+    assert names(tmp_path) == ["sources"]
 
 
 @pytest.mark.parametrize("moment", ["before the move", "after the move"])
