@@ -70,7 +70,7 @@ def install(repository: Path, *, limit_seconds: int = LIMIT_SECONDS) -> HookStat
         MachineError: The folder cannot be written.
     """
     found = state(repository)
-    place = found.installed or found.path
+    place = found.installed or _place(found.path)
     made_folder = not place.parent.exists() or (found.installed is not None and _made_folder(place))
     text = hook_script(settings=user_file(), limit_seconds=limit_seconds, made_folder=made_folder)
     _refuse_no_folder(place.parent)
@@ -78,7 +78,7 @@ def install(repository: Path, *, limit_seconds: int = LIMIT_SECONDS) -> HookStat
         place.parent.mkdir(parents=True, exist_ok=True)
         foreign = found.installed is None and os.path.lexists(place)
         if foreign:
-            _step_aside(found)
+            _step_aside(place, found.before)
         try:
             artifacts.write_text(place, text)
             place.chmod(0o755)
@@ -128,16 +128,22 @@ def _refuse_no_folder(folder: Path) -> None:
         )
 
 
-def _step_aside(found: HookState) -> None:
+def _place(path: Path) -> Path:
+    """Where ours goes: before a hook that pre-commit keeps, or its next installation would move ours over that one."""
+    legacy = path.with_name(LEGACY)
+    return legacy if _is_pre_commits(path) and os.path.lexists(legacy) else path
+
+
+def _step_aside(place: Path, before: Path | None) -> None:
     """Rename a foreign hook; a link stays a link."""
-    if found.before is not None:
-        if found.before.is_file() and found.path.is_file() and found.before.read_bytes() == found.path.read_bytes():
+    if before is not None:
+        if before.is_file() and place.is_file() and before.read_bytes() == place.read_bytes():
             return  # husky writes its stubs anew with every installation of packages
         raise ConflictError(
-            f"{found.path} is another tool's hook, and {found.before} waits from an earlier installation.",
-            f"Keep one of them, and try again: mv {found.path} {found.before}",
+            f"{place} is another tool's hook, and {before} waits from an earlier installation.",
+            f"Keep one of them, and try again: mv {place} {before}",
         )
-    found.path.rename(found.path.parent / BEFORE)
+    place.rename(place.parent / BEFORE)
 
 
 def _give_its_name(folder: Path) -> None:

@@ -83,3 +83,29 @@ def test_ours_behind_pre_commit_is_brought_up_to_date_where_it_is(over_ours: Rep
     assert found.path.read_text() == PRE_COMMIT
     assert found.before is not None
     assert found.before.read_text() == OWN
+
+
+def test_a_persons_own_hook_outlives_another_pre_commit_install(
+    repository: Repository, hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pre-commit moves what is not its own over an older .legacy."""
+    path = executable(repository, ".git/hooks/prepare-commit-msg", PRE_COMMIT)
+    legacy = executable(repository, ".git/hooks/prepare-commit-msg.legacy", OWN, 0o750)
+    hooked.install(repository, monkeypatch)
+    if PRE_COMMIT not in path.read_text():
+        path.replace(legacy)
+        executable(repository, ".git/hooks/prepare-commit-msg", PRE_COMMIT)
+    stage(repository)
+    assert git(repository, "commit").returncode == 0
+    assert last_message(repository) == SUGGESTED
+    assert (repository.folder / ".git" / "own").read_text() == "own\n"
+    assert (path.parent / "ran").read_text() == "pre-commit\n"
+    hooked.install(repository, monkeypatch)
+    hook.uninstall(repository.folder)
+    assert (path.read_text(), legacy.read_text()) == (PRE_COMMIT, OWN)
+    assert legacy.stat().st_mode & 0o777 == 0o750
+    assert {entry.name for entry in path.parent.glob("*") if entry.suffix != ".sample"} == {
+        path.name,
+        legacy.name,
+        "ran",
+    }
