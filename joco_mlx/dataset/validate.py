@@ -91,6 +91,8 @@ def _check_numbers(folder: Path, made: Stats) -> None:
         told = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     except ValueError as problem:
         raise VerificationError(f"{path} is not JSON: {problem}.", _REPAIR) from None
+    if not isinstance(told, dict):
+        raise VerificationError(f"{path} is no table of numbers.", _REPAIR)
     for name, value in made.to_json().items():
         if told and told.get(name) != value:
             raise VerificationError(f"{path} says that {name} is {told.get(name)}, but it is {value}.", _REPAIR)

@@ -66,6 +66,10 @@ def test_numbers_that_are_not_the_records(data: Path) -> None:
     (data / "stats.json").write_text("{")
     with pytest.raises(VerificationError, match=r"stats\.json is not JSON"):
         validate(data)
+    for text in ("[1]", "[]", "0"):
+        (data / "stats.json").write_text(text)
+        with pytest.raises(VerificationError, match=r"stats\.json is no table of numbers"):
+            validate(data)
 
 
 def test_a_change_that_keeps_every_record_right_is_noticed(data: Path) -> None:
