@@ -141,7 +141,7 @@ def _drop_oldest(folder: Path) -> None:
 def _commits(repository: Path) -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
     """Yield (tree, parent) and what is kept of the commit, oldest first, so that the newest of two counts."""
     limits = (f"--format={_FIELDS}", f"--max-count={_SEARCHED_COMMITS}", "--branches", "HEAD", "--")
-    done = process.run(["git", "-C", repository, "log", "-z", *limits])
+    done = process.run(["git", "-C", repository, "log", "--no-show-signature", "-z", *limits])
     fields = done.stdout.decode("utf-8", "replace").split("\0")
     rows = [fields[at : at + 7] for at in range(0, len(fields) - 6, 7)]
     for commit, tree, parents, name, email, moment, message in reversed(rows):

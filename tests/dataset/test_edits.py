@@ -81,6 +81,18 @@ def test_an_amended_message_counts_as_it_ended(repository: Repository) -> None:
     assert [one.committed for one in edits.edits()] == ["fix: say it better"]
 
 
+def test_signatures_that_git_shows_are_not_read(repository: Repository, tmp_path: Path) -> None:
+    gpg = repository.write("../gpg", "#!/bin/sh\ncat >/dev/null\nprintf '\\n[GNUPG:] SIG_CREATED ' >&2\necho signed\n")
+    gpg.chmod(0o755)
+    for name, value in (("gpg.program", str(gpg)), ("commit.gpgSign", "true"), ("log.showSignature", "true")):
+        repository.git("config", name, value)
+    edits.keep(repository.folder, staged(repository, "1\n"), SUGGESTED)
+    repository.git("commit", "--quiet", "--message", SUGGESTED)
+    assert from_edits(tmp_path / "mine.jsonl").records == 1
+    (found,) = read_records(tmp_path / "mine.jsonl")
+    assert found.metadata.commit_hash == repository.git("rev-parse", "HEAD")
+
+
 def test_addresses_are_masked_and_secrets_left_out(repository: Repository, tmp_path: Path) -> None:
     edits.keep(repository.folder, staged(repository, "mail = 'bob@firm.de'\n"), SUGGESTED)
     committed(repository, "feat: write to bob@firm.de")
