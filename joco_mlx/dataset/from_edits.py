@@ -1,7 +1,7 @@
 """Kept edits become records, with the person's own words as the truth.
 
-Decides which: those whose commit was found, whose message is conventional, and in which nothing looks like a secret.
-Addresses are masked. Leaves keeping to `edits`, and limits on quality to `curate`.
+Decides which: those whose commit was found (the newest for each), whose message is conventional, and in which nothing
+looks like a secret. Addresses are masked. Leaves keeping to `edits`, and limits on quality to `curate`.
 """
 
 from collections import Counter
@@ -50,7 +50,8 @@ def from_edits(out: Path) -> Learned:
             "No edits are kept on this computer.",
             "Turn it on in your own config.toml: keep_edits = true below [suggest], then commit with the hook.",
         )
-    made = [_record(edit) for edit in kept]
+    newest = {edit.commit: edit for edit in kept if edit.commit}
+    made = [_record(edit) if newest.get(edit.commit, edit) is edit else "suggested again" for edit in kept]
     records = [one for one in made if isinstance(one, Record)]
     changed = sum(bool(one.metadata.extra["edited"]) for one in records)
     found = Learned(len(records), changed, Counter(one for one in made if isinstance(one, str)))

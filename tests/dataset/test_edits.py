@@ -93,6 +93,15 @@ def test_signatures_that_git_shows_are_not_read(repository: Repository, tmp_path
     assert found.metadata.commit_hash == repository.git("rev-parse", "HEAD")
 
 
+def test_of_two_suggestions_for_one_commit_the_newest_counts(repository: Repository, tmp_path: Path) -> None:
+    diff = staged(repository, "1\n")
+    for suggested in ("fix: read it", SUGGESTED):
+        edits.keep(repository.folder, diff, suggested)
+    committed(repository, SUGGESTED)
+    found = from_edits(tmp_path / "mine.jsonl")
+    assert (found.records, found.changed, dict(found.left_out)) == (1, 0, {"suggested again": 1})
+
+
 def test_addresses_are_masked_and_secrets_left_out(repository: Repository, tmp_path: Path) -> None:
     edits.keep(repository.folder, staged(repository, "mail = 'bob@firm.de'\n"), SUGGESTED)
     committed(repository, "feat: write to bob@firm.de")
