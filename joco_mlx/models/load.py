@@ -47,7 +47,7 @@ def load_model(folder: ModelFolder, *, adapter: Path | None = None) -> nn.Module
         raise InputError(
             f"{folder.path} could not be loaded: {_first_line(problem)}.", "Download or make the model again."
         ) from problem
-    if has_table_per_layer_type(folder.config) and not hasattr(model.args, TABLE):
+    if has_table_per_layer_type(folder.config) and not hasattr(getattr(model, "args", None), TABLE):
         raise InputError(
             f"{config} has {TABLE} for each type of layer, which mlx-lm's {folder.shape.architecture} does not read.",
             "Use another model; joco-mlx models lists tested ones.",
