@@ -50,8 +50,8 @@ def from_edits(out: Path) -> Learned:
             "No edits are kept on this computer.",
             "Turn it on in your own config.toml: keep_edits = true below [suggest], then commit with the hook.",
         )
-    newest = {edit.commit: edit for edit in kept if edit.commit}
-    made = [_record(edit) if newest.get(edit.commit, edit) is edit else "suggested again" for edit in kept]
+    newest = {edit.commit: edit for edit in kept}
+    made = [_record(edit) if edit.commit is None or newest[edit.commit] is edit else "suggested again" for edit in kept]
     records = [one for one in made if isinstance(one, Record)]
     changed = sum(bool(one.metadata.extra["edited"]) for one in records)
     found = Learned(len(records), changed, Counter(one for one in made if isinstance(one, str)))
