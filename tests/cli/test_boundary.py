@@ -74,6 +74,18 @@ def test_ctrl_c_ends_as_shells_expect(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert (caught.value.code, capsys.readouterr().err) == (130, "Interrupted.\n")
 
 
+def test_ctrl_c_at_a_question_ends_so_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """By what typer makes of it; the signal itself could come before the question is read."""
+    app = typer.Typer(cls=type(typer.main.get_command(main.app)), pretty_exceptions_enable=False)
+    app.command("ask")(raising(typer.Abort()))
+    app.command("other")(raising(ZeroDivisionError()))
+    monkeypatch.setattr(main, "app", app)
+    monkeypatch.setattr(sys, "argv", ["joco-mlx", "ask"])
+    with pytest.raises(SystemExit) as caught:
+        main.main()
+    assert (caught.value.code, capsys.readouterr().err) == (130, "Interrupted.\n")
+
+
 def test_ctrl_c_before_the_first_command_is_known_ends_so_too() -> None:
     """While modules are read: the signal comes when Python asks where the command table is."""
     program = """
