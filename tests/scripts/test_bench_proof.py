@@ -45,6 +45,15 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return found
 
 
+@pytest.fixture
+def proof(claims: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(tmp_path))  # puts back what the proof adds to the path
+    monkeypatch.setitem(sys.modules, "results", load("results", monkeypatch))
+    monkeypatch.setitem(sys.modules, "claims", claims)
+    found: ModuleType = load("bench", monkeypatch)
+    return found
+
+
 def finished(folder: Path, answers: list[str]) -> Bench:
     """A finished run whose reference is always `fix: close the socket N`."""
     records = [
@@ -95,11 +104,7 @@ def test_claims_are_made_of_runs_that_are_there(claims: ModuleType, tmp_path: Pa
     assert claims.claims(some) == []
 
 
-def test_the_section_says_failures_first(claims: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))  # puts back what the proof adds to the path
-    monkeypatch.setitem(sys.modules, "results", load("results", monkeypatch))
-    monkeypatch.setitem(sys.modules, "claims", claims)
-    proof = load("bench", monkeypatch)
+def test_the_section_says_failures_first(claims: ModuleType, proof: ModuleType, tmp_path: Path) -> None:
     shown = proof.listed("Not reached", [claims.Claim("it is slow", False).sentence])
     assert shown == "**Not reached**\n\n- it is slow"
     assert proof.listed("Not reached", []) == ""
@@ -109,12 +114,8 @@ def test_the_section_says_failures_first(claims: ModuleType, tmp_path: Path, mon
 
 
 def test_what_is_kept_is_kept_for_its_run_and_its_records_only(
-    claims: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Callable[..., Path]
+    proof: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Callable[..., Path]
 ) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))  # puts back what the proof adds to the path
-    monkeypatch.setitem(sys.modules, "results", load("results", monkeypatch))
-    monkeypatch.setitem(sys.modules, "claims", claims)
-    proof = load("bench", monkeypatch)
     made = []
     monkeypatch.setattr(
         proof, "calibrate", lambda config, cases, path, with_words: made.append(artifacts.write_text(path, ""))
@@ -137,13 +138,9 @@ def test_what_is_kept_is_kept_for_its_run_and_its_records_only(
 
 
 def test_a_killed_run_of_the_gguf_goes_on_where_it_was_served(
-    claims: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    proof: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address is part of what a server's model is, and a free port is another one each time."""
-    monkeypatch.syspath_prepend(str(tmp_path))  # puts back what the proof adds to the path
-    monkeypatch.setitem(sys.modules, "results", load("results", monkeypatch))
-    monkeypatch.setitem(sys.modules, "claims", claims)
-    proof = load("bench", monkeypatch)
     ports = []
 
     class Server(nullcontext[object]):
@@ -164,7 +161,7 @@ def test_a_killed_run_of_the_gguf_goes_on_where_it_was_served(
 
 @pytest.mark.usefixtures("llama_server_wheel")
 def test_a_whole_proof_of_a_tiny_run(
-    claims: ModuleType,
+    proof: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     tiny_model: Callable[..., Path],
@@ -177,10 +174,6 @@ def test_a_whole_proof_of_a_tiny_run(
         with path.open("wb") as file:
             write_records(file, [bench_record(number) for number in numbers])
     folder = make_run(tmp_path / "run", open_folder(tiny_model("qwen2")), max_seq_length=512)
-    monkeypatch.syspath_prepend(str(tmp_path))  # puts back what the proof adds to the path
-    monkeypatch.setitem(sys.modules, "results", load("results", monkeypatch))
-    monkeypatch.setitem(sys.modules, "claims", claims)
-    proof = load("bench", monkeypatch)
     monkeypatch.setattr(proof, "MAX_TOKENS", 12)
     monkeypatch.setattr(proof, "record", lambda section, text: pytest.fail("three cases are no proof"))
     where = ["--cases", str(tmp_path / "cases.jsonl"), "--train", str(data), "--out", str(tmp_path / "out")]
