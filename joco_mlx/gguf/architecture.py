@@ -27,8 +27,6 @@ class Architecture:
     """A qwen2 or llama model as GGUF describes it."""
 
     shape: Shape
-    head: int
-    """Width of one attention head."""
     names_head: bool
     """Whether config.json gives the width of a head by itself."""
     context: int
@@ -56,7 +54,6 @@ class Architecture:
         _refuse_windows(config, shape, where)
         return cls(
             shape=shape,
-            head=int(_number(config, "head_dim", where, shape.hidden / shape.heads)),
             names_head=config.get("head_dim") is not None,
             context=int(_number(config, "max_position_embeddings", where)),
             epsilon=_number(config, "rms_norm_eps", where),
@@ -78,9 +75,9 @@ class Architecture:
             "rope.freq_base": self.rope_base,
         }
         if self.names_head:
-            values |= {"attention.key_length": self.head, "attention.value_length": self.head}
+            values |= {"attention.key_length": shape.head, "attention.value_length": shape.head}
         if kind == "llama":
-            values |= {"vocab_size": shape.vocabulary, "rope.dimension_count": self.head}
+            values |= {"vocab_size": shape.vocabulary, "rope.dimension_count": shape.head}
         if self.rope_factor is not None:
             values |= {"rope.scaling.type": "linear", "rope.scaling.factor": self.rope_factor}
         return {"general.architecture": kind, **{f"{kind}.{key}": value for key, value in values.items()}}
