@@ -61,7 +61,7 @@ class Server:
         if self._kind == "openai":
             return {"url": self.url}
         try:
-            digests = {one["name"]: str(one["digest"]) for one in self._post("/api/tags")["models"]}
+            digests = {one["name"]: str(one["digest"]) for one in self._reply("/api/tags")["models"]}
         except (NoAnswerError, KeyError, TypeError) as problem:
             raise MachineError(f"The server at {self.url} does not list its models: {problem}.", _CHECK) from None
         found = digests.get(self._model) or digests.get(f"{self._model}:latest")
@@ -93,7 +93,7 @@ class Server:
         path, body = ask(_turns(user_text, system), max_tokens, temperature, seed)
         if form is not None:
             body |= self._held_to(form)
-        reply = self._post(path, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+        reply = self._reply(path, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
         try:
             content = (
                 reply["message"]["content"] if self._kind == "ollama" else reply["choices"][0]["message"]["content"]
@@ -118,7 +118,7 @@ class Server:
         settings = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens, "stream": False}
         return "/chat/completions", {"model": self._model, **settings, "messages": turns}
 
-    def _post(self, path: str, body: bytes | None = None) -> Any:
+    def _reply(self, path: str, body: bytes | None = None) -> Any:
         """Return the reply to a body, or to a plain question where there is none."""
         for attempt in range(TRIES):
             if attempt:
