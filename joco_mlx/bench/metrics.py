@@ -1,8 +1,9 @@
 """The figures of a run: every case counts, each figure has its interval.
 
-Decides what is averaged over what. Figures of type and scope are over the cases whose reference has a type, in groups as in
-all; an answer without one is wrong. Macro-F1 is the mean over the types that people used often enough, the same ones in every resample (scikit-learn's
-`f1_score` with these as `labels`): a type of a few cases is missing from many resamples, which would then mean less work.
+Decides what is averaged over what. Figures of type and scope are over the cases whose reference has a type, in groups as
+in all; an answer without one is wrong. Macro-F1 is the mean over the types that people used often enough, the same ones in
+every resample (scikit-learn's `f1_score` with these as `labels`): a type of a few cases is missing from many resamples,
+which would then mean less work.
 """
 
 from collections import Counter, defaultdict

@@ -135,7 +135,7 @@ def this_machine_budget() -> int:
 
 @dataclass(frozen=True)
 class _Coefficients:
-    """Numbers per token, in multiples of H (hidden), Q (queries), K (keys), I (intermediate), Z (scores) and G (a block of scores).
+    """Numbers per token, in multiples of the sizes H (hidden), Q (queries), K (keys), I (intermediate), Z and G (scores).
 
     Z is heads * length, one row of scores for each head; G is heads * 64, what a block of our CPU attention takes.
     Q was H in the points of the fit. Which part of H's factor is Q's was read off the forward pass; on a CPU it held for

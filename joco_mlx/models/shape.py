@@ -143,9 +143,7 @@ def _bits_per_weight(config: Mapping[str, Any], shape: Shape) -> float:
     """Average over all weights; an embedding with a quantisation of its own is counted apart."""
     quantization = config.get("quantization")
     if not isinstance(quantization, Mapping):
-        stored = config.get("dtype") or config.get(
-            "torch_dtype"
-        )  # transformers 5 writes the first, earlier ones the second
+        stored = config.get("dtype") or config.get("torch_dtype")  # the second was written before transformers 5
         return 32.0 if stored == "float32" else DENSE_BITS
     usual = _affine_bits(quantization)
     own = quantization.get("model.embed_tokens")
