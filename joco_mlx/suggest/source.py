@@ -49,7 +49,9 @@ def _index_diff(repository: Path, git_dir: Path, index: Path | None) -> str:
         )
     patch = done.stdout.decode("utf-8", "replace")
     if not patch.strip():
-        raise InputError(f"Nothing is staged in {repository.resolve()}.", "Stage what the message is for: git add --patch")
+        raise InputError(
+            f"Nothing is staged in {repository.resolve()}.", "Stage what the message is for: git add --patch"
+        )
     if patch.startswith("* Unmerged path ") or "\n* Unmerged path " in patch:
         raise InputError(
             f"{repository} is in the middle of a merge with conflicts.",
